@@ -1,0 +1,605 @@
+/**
+ * One connection: what comes is read, cut into frames and told to the hooks; what the hooks push is written.
+ *
+ * @module
+ */
+
+import {
+  type ChatConn,
+  type ChatOptions,
+  checkByteCount,
+  resolveChatOptions,
+  type ResolvedChatOptions,
+  type TerminatorOptions,
+} from "./chat_options.ts";
+import { ReceiveBuffer } from "./core/buffer.ts";
+import { asError, ChatClosedError, describe, FrameTooLongError } from "./core/errors.ts";
+import { Gatherer } from "./core/gatherer.ts";
+import { type ProducerLike, toSource } from "./core/producer.ts";
+import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
+import { WritePump } from "./write_pump.ts";
+
+/** Where a chat is in its life: not yet run, running, sending its last words, over. */
+export type ChatState = "new" | "open" | "closing" | "closed";
+
+/** What `detach()` gives back: the connection, and what was on its way through the chat. */
+export interface Detached {
+  /** The connection, open as it was. */
+  conn: ChatConn;
+  /** Bytes that were read and belong to no frame told so far. */
+  unread: Uint8Array;
+  /** Bytes that were pushed and not written, in order. */
+  unsent: Uint8Array[];
+}
+
+/** After its last byte a chat waits this long for the peer to end too: gunicorn's and Apache's lingering close. */
+const LINGER_MS = 2_000;
+/** Reads of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
+const MOST_EMPTY_READS = 100;
+
+/**
+ * A conversation over a stream of bytes. Derive from it, say with `setTerminator` how the next piece of the stream ends, and
+ * override `foundTerminator`, which is called when it has ended. `run()` drives it.
+ *
+ * One hook runs at a time: while one waits (its promise is pending) the next is not called and nothing is read. A hook that
+ * throws ends its own chat and no other. `handleClose` comes last, exactly once, however the chat ends.
+ *
+ * @example A server's side of a line protocol
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { AsyncChat } from "@asynchat/asynchat";
+ * import { memoryPair } from "@asynchat/asynchat/testing";
+ *
+ * class Shout extends AsyncChat {
+ *   protected override handleConnect() {
+ *     this.setTerminator("\r\n");
+ *   }
+ *   protected override foundTerminator() {
+ *     const line = this.takeText();
+ *     if (line === "quit") return this.closeWhenDone();
+ *     this.push(`${line.toUpperCase()}!\r\n`);
+ *   }
+ * }
+ *
+ * const [ours, theirs] = memoryPair();
+ * const over = new Shout(ours).run();
+ * await theirs.send("hello\r\nquit\r\n");
+ * assertEquals(await theirs.receiveText(), "HELLO!\r\n");
+ * theirs.close();
+ * await over;
+ * ```
+ */
+export abstract class AsyncChat implements AsyncDisposable {
+  /** The connection that the chat was made over. */
+  readonly conn: ChatConn;
+
+  readonly #options: ResolvedChatOptions;
+  readonly #buffer: ReceiveBuffer; //      in:  read -> buffer -> splitter -> hook
+  readonly #splitter: FrameSplitter;
+  readonly #gathered = new Gatherer();
+  readonly #writer: WritePump; //          out: push -> outbox -> write
+
+  #state: ChatState = "new";
+  #started = false; //                     run() was called
+  #reason: Error | undefined; //           why it ended: the first cause counts
+  #closedByOwner = false; //               the owner said so: a push from then on is a mistake, and is told
+  #inputOver = false; //                   the peer has sent its last byte, or reading failed
+  #lost = false; //                        a write failed: nobody listens, but what had come is still told
+  #reading = false; //                     a read is pending
+  #held: Promise<void> | null = null; //   the hook that is waiting
+  #sealDue = false; //                     closeWhenDone() came meanwhile: it may still push
+  #closedUnderHook = false; //             so did the end
+  #tooLong: FrameTooLongError | null = null; // found by the splitter or by the default collector, to be told next
+  #abort: AbortController | null = null; // made when somebody asks for the signal
+  #callOffLinger: (() => void) | null = null;
+  readonly #ended = Promise.withResolvers<void>(); // the connection is closed or handed over
+  readonly #over = Promise.withResolvers<void>(); //  and handleClose has run
+  #bytesReceived = 0;
+  #framesReceived = 0;
+
+  /**
+   * Makes a chat over a connection, which it owns from here on. Nothing is read or written before `run()`.
+   *
+   * @param conn The connection.
+   * @param options Limits; see {@linkcode ChatOptions} for the defaults.
+   * @throws {TypeError} when `conn` has no `read`, `write` and `close`
+   * @throws {RangeError} when a limit is not a whole number from 1 on
+   */
+  constructor(conn: ChatConn, options: ChatOptions = {}) {
+    for (const name of ["read", "write", "close"] as const) {
+      if (typeof conn?.[name] === "function") continue;
+      throw new TypeError(`Cannot make a chat: ${describe(conn)} has no ${name}(), a connection is wanted`);
+    }
+    this.conn = conn;
+    this.#options = resolveChatOptions(options);
+    this.#buffer = new ReceiveBuffer(this.#options.maxReadBytes, this.#options.unread);
+    this.#splitter = new FrameSplitter(this.#buffer, this.#options.maxFrameBytes);
+    this.#writer = new WritePump(conn, (error) => this.#outputEnded(error), (error) => this.#producerFailed(error));
+  }
+
+  /**
+   * Starts the chat, the first time; every call gives the same promise.
+   *
+   * @returns A promise that fulfils when the chat is over, after `handleClose`. It never rejects: what went wrong reaches `handleClose`.
+   * @throws {TypeError} when no terminator was set, and there is no `handleConnect` of your own that might. (One that
+   * does not either has that error given to `handleError`.)
+   */
+  run(): Promise<void> {
+    if (this.#started) return this.#over.promise;
+    if (this.#state === "new") {
+      if (!this.#splitter.ready && this.handleConnect === AsyncChat.prototype.handleConnect) throw noTerminator();
+      this.#state = "open";
+    }
+    this.#started = true;
+    void this.#live();
+    return this.#over.promise;
+  }
+
+  // ---------------------------------------------------------------- hooks
+
+  /** Called first, once: a server greets here, a client asks its first question. Does nothing by default. */
+  protected handleConnect(): void | Promise<void> {}
+
+  /**
+   * Called with data of the current frame as it comes, in as many pieces as it comes in, never with none. Gathers it for
+   * `takeData()` and `takeText()` by default, up to the frame's limit.
+   *
+   * @param data A view into the receive buffer, good until the hook returns or its promise settles. Copy what is kept longer.
+   */
+  protected collectIncomingData(data: Uint8Array): void | Promise<void> {
+    const received = this.#gathered.length + data.length;
+    if (received > this.#splitter.limit) this.#tooLong = new FrameTooLongError(this.#splitter.limit, received);
+    else this.#gathered.add(data);
+  }
+
+  /**
+   * Called when the frame has ended: its terminator has come, and is not part of the data. A terminator set here applies
+   * to the very next byte. After a count the chat is raw unless one is set.
+   */
+  protected abstract foundTerminator(): void | Promise<void>;
+
+  /**
+   * Called once for a frame with more data than its limit, which `collectIncomingData` got up to the limit; what was
+   * gathered is dropped after this hook. By default it ends the chat with `error`, unless the terminator was set with
+   * `onTooLong: "discard"`: then it does nothing. Where the policy is "close", the chat says what this hook pushed and ends.
+   *
+   * @param error How long, and how long it might have been.
+   */
+  protected frameTooLong(error: FrameTooLongError): void | Promise<void> {
+    if (!this.#splitter.skipping) this.#shut(error);
+  }
+
+  /**
+   * Called when the peer will send no more, after all complete frames and what was left of the last one. It may still be
+   * sent to. Calls `closeWhenDone()` by default.
+   */
+  protected handleEof(): void | Promise<void> {
+    this.closeWhenDone();
+  }
+
+  /**
+   * Called when a hook threw or its promise was rejected. Prints the error and ends the chat with it by default; if yours
+   * does not, the chat goes on.
+   *
+   * @param error What was thrown.
+   */
+  protected handleError(error: unknown): void {
+    console.error(`Uncaught in a hook of ${this.constructor.name}:`, error);
+    this.#shut(asError(error));
+  }
+
+  /**
+   * Called last, once, whatever happened; the connection is closed (or detached) and no hook runs any more. Does nothing by default.
+   *
+   * @param reason Why the chat ended, if not because both sides wanted it: what was given to `close()`, a
+   * {@linkcode FrameTooLongError}, what a hook or producer threw, or the network's error as it came.
+   */
+  protected handleClose(_reason?: Error): void | Promise<void> {}
+
+  // -------------------------------------------------------------- framing
+
+  /**
+   * Says how frames end from the next byte on, those already read included. (While a frame is being discarded: from its end on.)
+   *
+   * A byte string, or text taken as UTF-8: the frame ends before it. Several: before the leftmost that matches, at one place
+   * the longest; more bytes are waited for only where they could change that. A count: after so many bytes, once; then the
+   * chat is raw. `null`, `0`, `""` or empty bytes: raw, all that comes is data, and no frame ends.
+   *
+   * @param terminator The end of the frame. Bytes are copied.
+   * @param options The limits of this terminator.
+   * @throws {TypeError} when it is none of these, or a list that is empty or has an empty member
+   * @throws {RangeError} when a count is negative, not whole, or above `maxFrameBytes`
+   */
+  setTerminator(terminator: Terminator, options: TerminatorOptions = {}): void {
+    const { maxFrameBytes = this.#options.maxFrameBytes, onTooLong = "close" } = options;
+    checkByteCount("set the terminator", "maxFrameBytes", maxFrameBytes);
+    if (onTooLong !== "close" && onTooLong !== "discard") {
+      throw new TypeError(`Cannot set the terminator: onTooLong is "${onTooLong}", "close" or "discard" is wanted`);
+    }
+    this.#splitter.setTerminator(terminator, maxFrameBytes, onTooLong);
+  }
+
+  /** The terminator in force, as a copy: of a count what is still to come, `null` for raw and for none. */
+  getTerminator(): Uint8Array | number | null | readonly Uint8Array[] {
+    return this.#splitter.getTerminator();
+  }
+
+  /** The byte string that ended the last frame: tells which of several it was. `null` after a count. Not to be written to. */
+  get matchedTerminator(): Uint8Array | null {
+    return this.#splitter.matchedTerminator;
+  }
+
+  /** What the default `collectIncomingData` has gathered since the last take, as bytes that the caller owns. */
+  takeData(): Uint8Array {
+    return this.#gathered.takeData();
+  }
+
+  /** What the default `collectIncomingData` has gathered since the last take, as UTF-8; U+FFFD stands for what is not. */
+  takeText(): string {
+    return this.#gathered.takeText();
+  }
+
+  // -------------------------------------------------------------- sending
+
+  /**
+   * Queues bytes, or text as UTF-8, for sending. What is pushed in one turn goes out in one write. Does nothing when the peer is gone.
+   *
+   * @param data Bytes are borrowed: leave them as they are until `flushed()`. Small ones are copied at once.
+   * @throws {TypeError} when it is neither text nor a Uint8Array
+   * @throws {ChatClosedError} after `close()`, `closeWhenDone()` and `closeWrite()`
+   */
+  push(data: Uint8Array | string): void {
+    if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+      throw new TypeError(`Cannot push: ${describe(data)} was given, a string or a Uint8Array is wanted`);
+    }
+    if (this.#sendable("push")) this.#writer.push(data);
+  }
+
+  /**
+   * Queues something that makes bytes when there is room for them: an object with `more()`, at once or as a promise, as in
+   * asynchat; an iterable, an async iterable or a stream. Bytes are pushed as they are.
+   *
+   * When the peer goes it is told: `return()` of an iterator, `cancel()` of a stream. One that throws ends the chat with its error.
+   *
+   * @param producer The maker of bytes. Each piece is borrowed until the next is asked for.
+   * @throws {TypeError} when it is none of these, or a stream that is locked
+   * @throws {ChatClosedError} after `close()`, `closeWhenDone()` and `closeWrite()`
+   */
+  pushWithProducer(producer: ProducerLike | Uint8Array): void {
+    if (producer instanceof Uint8Array) return this.push(producer);
+    const source = toSource(producer);
+    if (this.#sendable("push with a producer")) this.#writer.pushSource(source);
+    else void source.cancel(this.#reason);
+  }
+
+  /** Waits until everything pushed so far is written, or dropped because the chat is over. Never rejects. */
+  flushed(): Promise<void> {
+    return this.#writer.flushed();
+  }
+
+  /** Bytes pushed and not yet written. What producers have not made does not count. */
+  get bufferedAmount(): number {
+    return this.#writer.bufferedAmount;
+  }
+
+  // --------------------------------------------------------------- ending
+
+  /**
+   * Sends what is queued, then tells the peer that no more will come. Input goes on: for a client that has asked its last question.
+   *
+   * @throws {TypeError} when the connection has no `closeWrite()`
+   */
+  closeWrite(): void {
+    if (typeof this.conn.closeWrite !== "function") {
+      throw new TypeError("Cannot close for writing: the connection has no closeWrite(), one that has it is wanted");
+    }
+    if (this.#state === "closed") return;
+    this.#closedByOwner = true;
+    this.#writer.seal();
+  }
+
+  /**
+   * Looks at no more input, sends what is queued, and closes so that the last byte arrives: ends our side, drops what still
+   * comes until the peer has ended its side or two seconds have passed, and closes the connection. A hook that is waiting
+   * may push until it is done; no other hook follows but `handleClose`.
+   */
+  closeWhenDone(): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    this.#closedByOwner ||= !this.#inputOver;
+    this.#state = "closing";
+    this.#writer.release();
+    if (this.#held === null) this.#seal();
+    else this.#sealDue = true;
+  }
+
+  /**
+   * Closes the connection now; what is queued is dropped. No hook follows but `handleClose(reason)`, which waits for the hook that is running.
+   *
+   * @param reason Why, if it is a fault.
+   */
+  close(reason?: Error): void {
+    this.#closedByOwner = true;
+    this.#shut(reason);
+  }
+
+  /** For emergencies: forgets input that was read and not told, what was gathered, and output that was not written. */
+  discardBuffers(): void {
+    this.#buffer.clear();
+    this.#splitter.reset();
+    this.#gathered.clear();
+    this.#writer.drop();
+  }
+
+  /**
+   * Hands the connection over to somebody else: the chat is over and the connection stays open. To be called in a hook, where no read is pending.
+   *
+   * @returns The connection with the bytes read from it and not yet told, and the bytes that were to be written to it.
+   * @throws {ChatClosedError} when the chat is over
+   * @throws {TypeError} when a read or write is pending, or a producer is queued
+   */
+  detach(): Detached {
+    if (this.#state === "closed") throw new ChatClosedError("detach");
+    if (this.#reading) {
+      throw new TypeError("Cannot detach: a read is pending, a call from inside a hook is wanted");
+    }
+    const unsent = this.#writer.takeUnsent();
+    const unread = this.#buffer.filled.slice(this.#buffer.start);
+    this.#closedByOwner = true;
+    this.#end();
+    return { conn: this.conn, unread, unsent };
+  }
+
+  /** Aborted when the connection is lost or the chat is over, with the error if there is one: for a hook that is waiting. */
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.#lost || this.#state === "closed") this.#abort.abort(this.#reason);
+    }
+    return this.#abort.signal;
+  }
+
+  /** Where the chat is in its life. */
+  get state(): ChatState {
+    return this.#state;
+  }
+
+  /** Bytes read so far. */
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  /** Bytes written so far. */
+  get bytesSent(): number {
+    return this.#writer.bytesSent;
+  }
+
+  /** Frames that have ended so far. */
+  get framesReceived(): number {
+    return this.#framesReceived;
+  }
+
+  /** `closeWhenDone()`, and waits until the chat is over. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.closeWhenDone();
+    return this.run();
+  }
+
+  // ------------------------------------------------------------ the engine
+
+  async #live(): Promise<void> {
+    if (this.#options.noDelay && this.#state === "open") this.#switchNagleOff();
+    this.#writer.start();
+    void this.#receive();
+    await this.#ended.promise;
+    while (this.#held !== null) await this.#held;
+    try {
+      await this.handleClose(this.#reason);
+    } catch (error) {
+      this.#hookFailed(error);
+    }
+    this.#over.resolve();
+  }
+
+  /** The read pump: reads, tells the hooks, reads again. Where it waits, so does the peer. */
+  async #receive(): Promise<void> {
+    if (this.#state === "open") {
+      await this.#tell("connect");
+      if (this.#state === "open" && !this.#splitter.ready) {
+        this.#hookFailed(noTerminator());
+        this.#shut(noTerminator()); // whatever handleError made of it: there is nothing to go on with
+      }
+    }
+    while (this.#state === "open") {
+      await this.#dispatch();
+      if (this.#state !== "open") break;
+      if (await this.#read()) continue;
+      if (this.#lost) return this.#shut();
+      this.#splitter.finish();
+      await this.#dispatch();
+      if (this.#state === "open") await this.#tell("eof");
+      break;
+    }
+    // What still comes is dropped, so that the peer is not stuck in sending while we wait for it to take our last bytes.
+    while (this.#state === "closing" && !this.#inputOver && await this.#read()) this.#buffer.clear();
+    this.#closeIfDone();
+  }
+
+  /** Tells the hooks all that can be told of the bytes that have come. */
+  async #dispatch(): Promise<void> {
+    while (this.#state === "open") {
+      if (this.#writer.bufferedAmount > this.#options.highWaterMark) {
+        await this.#writer.room(this.#options.highWaterMark);
+        continue;
+      }
+      const step = this.#splitter.next();
+      if (step === "more") return;
+      if (step === "too long") {
+        this.#tooLong = this.#splitter.tooLongError();
+      } else {
+        const held = this.#tell(step);
+        if (held !== undefined) await held;
+      }
+      if (this.#tooLong !== null) await this.#refuseFrame(this.#tooLong);
+    }
+  }
+
+  /** Calls the hook that `event` belongs to: the one place where hooks are called. Waits only for one that gave a promise. */
+  #tell(event: Step | "connect" | "eof"): Promise<void> | undefined {
+    try {
+      const waiting = this.#callHook(event);
+      if (waiting !== undefined) return this.#held = this.#hold(waiting);
+    } catch (error) {
+      this.#hookFailed(error);
+    }
+  }
+
+  #callHook(event: Step | "connect" | "eof"): void | Promise<void> {
+    switch (event) {
+      case "data":
+        return this.collectIncomingData(this.#splitter.piece());
+      case "frame":
+        this.#framesReceived++;
+        return this.foundTerminator();
+      case "too long":
+        return this.frameTooLong(this.#tooLong!);
+      case "connect":
+        return this.handleConnect();
+      case "eof":
+        return this.handleEof();
+    }
+  }
+
+  async #hold(hook: Promise<void>): Promise<void> {
+    try {
+      await hook;
+    } catch (error) {
+      this.#hookFailed(error);
+    }
+    this.#held = null;
+    if (this.#sealDue) this.#seal();
+  }
+
+  async #refuseFrame(error: FrameTooLongError): Promise<void> {
+    this.#splitter.refuseFrame();
+    const goesOn = this.#splitter.skipping;
+    if (this.#state === "open") await this.#tell("too long");
+    this.#tooLong = null;
+    this.#gathered.clear();
+    if (goesOn) return;
+    this.#reason ??= error;
+    this.closeWhenDone();
+  }
+
+  #hookFailed(error: unknown): void {
+    // A hook that waited and was told that the chat is over is not at fault.
+    if (this.#abort?.signal.aborted && error === this.#abort.signal.reason) return;
+    if (this.#closedUnderHook && error instanceof ChatClosedError) return;
+    try {
+      this.handleError(error);
+    } catch (second) {
+      AsyncChat.prototype.handleError.call(this, second);
+    }
+  }
+
+  #producerFailed(error: unknown): void {
+    this.#hookFailed(error);
+    this.#shut(asError(error)); // whatever handleError made of it: what comes after the gap would be taken for what is missing
+  }
+
+  /** One read. Whether there may be another. */
+  async #read(): Promise<boolean> {
+    try {
+      for (let empty = 0; empty < MOST_EMPTY_READS; empty++) {
+        this.#reading = true;
+        const count = await this.conn.read(this.#buffer.reserve());
+        this.#reading = false;
+        if (this.#state === "closed") return false;
+        if (count === null) {
+          this.#inputOver = true;
+          return false;
+        }
+        this.#buffer.commit(count);
+        this.#bytesReceived += count;
+        if (count > 0) return true;
+      }
+      throw new Error(`Cannot read: ${MOST_EMPTY_READS} reads in a row gave 0 bytes, 1 or more or the end is wanted`);
+    } catch (error) {
+      this.#reading = false;
+      this.#inputOver = true;
+      this.#shut(asError(error));
+      return false;
+    }
+  }
+
+  #sendable(action: string): boolean {
+    if (this.#writer.accepting) return true;
+    if (this.#closedByOwner) throw new ChatClosedError(action);
+    return false;
+  }
+
+  #seal(): void {
+    this.#sealDue = false;
+    if (this.#writer.over) this.#closeIfDone();
+    else this.#writer.seal();
+  }
+
+  /** The write pump has sent the last byte and ended our side, or could not write. */
+  #outputEnded(error?: Error): void {
+    if (error === undefined) return this.#closeIfDone();
+    if (this.#state === "closing" || this.#inputOver) return this.#shut(error);
+    // Nobody listens any more, but what the peer sent before it went is still read and told.
+    this.#lost = true;
+    this.#reason ??= error;
+    this.#abort?.abort(error);
+    this.#linger();
+  }
+
+  /** Closing, and our last byte is sent: closes the connection as soon as the peer has ended its side too, and late rather than never. */
+  #closeIfDone(): void {
+    if (this.#state !== "closing" || !this.#writer.over) return;
+    // The kernel answers bytes that nobody read with a reset, which can overtake our last reply (RFC 9112, 9.6).
+    if (this.#inputOver) this.#shut();
+    else this.#linger();
+  }
+
+  #linger(): void {
+    this.#callOffLinger ??= this.#options.clock.after(LINGER_MS, () => this.#shut());
+  }
+
+  /** The end, now: closes the connection. */
+  #shut(reason?: Error): void {
+    if (this.#state === "closed") return;
+    this.#reason ??= reason;
+    this.#end();
+    try {
+      this.conn.close();
+    } catch (error) {
+      this.#reason ??= asError(error);
+    }
+  }
+
+  #end(): void {
+    this.#state = "closed";
+    this.#closedUnderHook = this.#held !== null;
+    this.#callOffLinger?.();
+    this.#buffer.clear();
+    this.#writer.stop(this.#reason);
+    this.#writer.release();
+    this.#abort?.abort(this.#reason);
+    this.#ended.resolve();
+  }
+
+  #switchNagleOff(): void {
+    try {
+      this.conn.setNoDelay?.(true);
+    } catch {
+      // The connection is gone already: the first read says how.
+    }
+  }
+}
+
+function noTerminator(): TypeError {
+  return new TypeError(
+    "Cannot run the chat: no terminator is set, a call of setTerminator() before the first read is wanted",
+  );
+}

@@ -1,0 +1,232 @@
+/**
+ * What is to be sent, in order: bytes, and producers that make bytes when asked. Whoever writes pulls:
+ *
+ * 1. while `source()` gives one, pull it and hand what it made to `feed()`;
+ * 2. `peek()` gives the bytes to write next, `advance(n)` says how many of them the connection took;
+ * 3. with neither, all that was pushed is written; `sealed` says that nothing more will come.
+ *
+ * Small pieces are copied into blocks, so what was pushed in one turn is one write; large ones are lent until written.
+ * Nobody appends to a block that a write has: the kernel may still be reading it.
+ */
+
+import type { Source } from "./producer.ts";
+
+/** Above this a copy costs more than the write it saves. */
+const LARGEST_COPY = 16_384;
+/** A block is written when it has grown to this: asyncore's `ac_out_buffer_size`. */
+const LARGEST_BLOCK = 65_536;
+const SMALLEST_BLOCK = 512;
+
+const encoder = new TextEncoder();
+
+/** Bytes ready to be written. */
+interface Chunk {
+  bytes: Uint8Array; //  not yet written; of a block, the part that is filled
+  block: Uint8Array | null; //  the whole block, while it may grow
+  ticket: number; //     the last push that is in here to its end
+  lent: boolean; //      the bytes are somebody else's
+}
+
+/** A queue of bytes and producers. */
+export class Outbox {
+  // Chunks go first, all of them; then what waits behind a producer, that producer at the head.
+  readonly #chunks: Chunk[] = [];
+  readonly #waiting: { source: Source | null; bytes: Uint8Array; ticket: number }[] = [];
+  #writing: Chunk | null = null; // the chunk that peek() gave
+  #ready = 0; //        bytes in #chunks
+  #behind = 0; //       bytes in #waiting
+  #lent = 0; //         chunks in #chunks that are lent
+  #tickets = 0; //      pushes so far
+  #written = 0; //      the last push that is written, it and all before it
+  #sealed = false;
+
+  /** Bytes pushed, or made by a producer, and not yet written. */
+  get bufferedAmount(): number {
+    return this.#ready + this.#behind;
+  }
+
+  /** How many pushes there have been. */
+  get tickets(): number {
+    return this.#tickets;
+  }
+
+  /** The number of the last push that has been written with all before it. */
+  get writtenTicket(): number {
+    return this.#written;
+  }
+
+  /** Whether nothing more may be pushed. */
+  get sealed(): boolean {
+    return this.#sealed;
+  }
+
+  /** The producer at work or next at work, whether it is to be asked now or not. */
+  get current(): Source | null {
+    return this.#waiting[0]?.source ?? null;
+  }
+
+  /** Puts bytes, or text as UTF-8, at the end of the queue. Large bytes are lent until they are written. */
+  push(data: Uint8Array | string): void {
+    const ticket = ++this.#tickets;
+    if (this.#waiting.length > 0) {
+      const bytes = typeof data === "string" ? encoder.encode(data) : data;
+      this.#waiting.push({ source: null, bytes, ticket });
+      this.#behind += bytes.length;
+    } else if (typeof data === "string") {
+      this.#appendText(data, ticket);
+    } else {
+      this.#append(data, ticket);
+    }
+  }
+
+  /** Puts a producer at the end of the queue. */
+  pushSource(source: Source): void {
+    this.#waiting.push({ source, bytes: NOTHING, ticket: ++this.#tickets });
+  }
+
+  /** Nothing more will be pushed. */
+  seal(): void {
+    this.#sealed = true;
+  }
+
+  /** The producer to ask now; `null` when there is none, or what it made before is to be written first. */
+  source(): Source | null {
+    // A lent piece is the producer's own buffer as like as not: it is not asked again before that is written.
+    if (this.#waiting.length === 0 || this.#lent > 0 || this.#ready >= LARGEST_BLOCK) return null;
+    return this.#waiting[0]!.source;
+  }
+
+  /** Takes in what the producer that `source()` gave has made; `null` is its end. One that was dropped meanwhile is not heard. */
+  feed(source: Source, piece: Uint8Array | null): void {
+    if (this.#waiting[0]?.source !== source) return;
+    if (piece !== null) {
+      if (piece.length > 0) this.#append(piece, this.#waiting[0].ticket - 1);
+      return;
+    }
+    const next = this.#waiting.findIndex(({ source }, at) => at > 0 && source !== null);
+    const [ended, ...freed] = this.#waiting.splice(0, next < 0 ? this.#waiting.length : next);
+    this.#done(ended!.ticket);
+    for (const { bytes, ticket } of freed) {
+      this.#behind -= bytes.length;
+      this.#append(bytes, ticket);
+    }
+  }
+
+  /** The bytes to write next; they stay as they are until `advance()`. `null` when none are ready. */
+  peek(): Uint8Array | null {
+    const chunk = this.#chunks[0];
+    if (chunk === undefined) return null;
+    this.#writing = chunk;
+    chunk.block = null;
+    return chunk.bytes;
+  }
+
+  /**
+   * The first `count` of the bytes that `peek()` gave have been written.
+   *
+   * @throws {RangeError} when they were fewer, or it is not a count at all
+   */
+  advance(count: number): void {
+    const chunk = this.#writing;
+    if (chunk === null) return; // they were dropped meanwhile
+    if (!(Number.isInteger(count) && count >= 0 && count <= chunk.bytes.length)) {
+      throw new RangeError(
+        `Cannot go on writing: the connection says ${count} of ${chunk.bytes.length} bytes are written`,
+      );
+    }
+    this.#ready -= count;
+    if (count < chunk.bytes.length) {
+      chunk.bytes = chunk.bytes.subarray(count);
+      return;
+    }
+    this.#writing = null;
+    this.#chunks.shift();
+    if (chunk.lent) this.#lent--;
+    this.#written = chunk.ticket;
+  }
+
+  /** Whether bytes are being written at this moment. */
+  get writing(): boolean {
+    return this.#writing !== null;
+  }
+
+  /** Drops everything and says which producers were waiting, the one at work first. */
+  clear(): Source[] {
+    const sources = this.#waiting.flatMap(({ source }) => source ?? []);
+    this.#chunks.length = 0;
+    this.#waiting.length = 0;
+    this.#writing = null;
+    this.#ready = this.#behind = this.#lent = 0;
+    this.#written = this.#tickets;
+    return sources;
+  }
+
+  /** The bytes that have not been written, in order. */
+  unsent(): Uint8Array[] {
+    return this.#chunks.map(({ bytes }) => bytes);
+  }
+
+  #append(data: Uint8Array, ticket: number): void {
+    if (data.length > LARGEST_COPY) {
+      this.#chunks.push({ bytes: data, block: null, ticket, lent: true });
+      this.#ready += data.length;
+      this.#lent++;
+    } else if (data.length > 0) {
+      const chunk = this.#blockFor(data.length);
+      chunk.block!.set(data, chunk.bytes.length);
+      this.#grow(chunk, data.length, ticket);
+    } else {
+      this.#done(ticket);
+    }
+  }
+
+  #appendText(text: string, ticket: number): void {
+    if (3 * text.length > LARGEST_COPY) { // a UTF-16 unit is at most three bytes of UTF-8
+      this.#append(encoder.encode(text), ticket);
+    } else if (text.length > 0) {
+      const chunk = this.#blockFor(3 * text.length);
+      this.#grow(chunk, encoder.encodeInto(text, chunk.block!.subarray(chunk.bytes.length)).written, ticket);
+    } else {
+      this.#done(ticket);
+    }
+  }
+
+  /** The last chunk, if it is a block that may grow and has room or can be given it, or a new one. */
+  #blockFor(size: number): Chunk {
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && last.block !== null) {
+      const needed = last.bytes.length + size;
+      if (needed <= last.block.length) return last;
+      if (needed <= LARGEST_BLOCK) {
+        last.block = enlarge(last.bytes, Math.min(Math.max(needed, 4 * last.block.length), LARGEST_BLOCK));
+        last.bytes = last.block.subarray(0, last.bytes.length);
+        return last;
+      }
+    }
+    const block = new Uint8Array(Math.max(size, SMALLEST_BLOCK));
+    const chunk = { bytes: block.subarray(0, 0), block, ticket: 0, lent: false };
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  #grow(chunk: Chunk, size: number, ticket: number): void {
+    chunk.bytes = chunk.block!.subarray(0, chunk.bytes.length + size);
+    chunk.ticket = ticket;
+    this.#ready += size;
+  }
+
+  /** A push with nothing left to write: it is written when all before it is. */
+  #done(ticket: number): void {
+    const last = this.#chunks.at(-1);
+    if (last === undefined) this.#written = ticket;
+    else last.ticket = ticket;
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function enlarge(bytes: Uint8Array, size: number): Uint8Array {
+  const larger = new Uint8Array(size);
+  larger.set(bytes);
+  return larger;
+}

@@ -1,0 +1,316 @@
+/**
+ * Cuts the bytes of a {@linkcode ReceiveBuffer} into frames. It is pulled: each `next()` gives one of four answers.
+ *
+ * - `"data"`     the bytes `piece()` belong to the current frame; they have been consumed
+ * - `"frame"`    the current frame is complete; its terminator has been consumed
+ * - `"too long"` the current frame has more data than it may have, `tooLongError()` says how much; told once where the
+ *                policy is to discard, for then the frame is skipped, and again and again where it is to close
+ * - `"more"`     nothing can be said before more bytes come or `finish()` tells that none will
+ *
+ * Two things hold whatever the reads looked like: joined, the pieces between two `"frame"` answers depend on the bytes alone;
+ * and no byte is looked at more often than the longest terminator has bytes, so the work is linear.
+ * The terminator may be changed after any answer. Bytes of a terminator that has been seen and not yet told are bytes still.
+ */
+
+import type { ReceiveBuffer } from "./buffer.ts";
+import { describe, FrameTooLongError } from "./errors.ts";
+
+/**
+ * How the next frame ends: with a byte string (a `string` is taken as UTF-8), with whichever of several comes first, after
+ * a count of bytes, or not at all (`null`, `0`, `""`, empty bytes: everything that comes is data).
+ */
+export type Terminator = string | Uint8Array | number | null | readonly (string | Uint8Array)[];
+
+/** What to do with a frame that is too long: end the chat, or drop the frame and go on behind its terminator. */
+export type TooLongPolicy = "close" | "discard";
+
+/** An answer of {@linkcode FrameSplitter.next}. */
+export type Step = "data" | "frame" | "too long" | "more";
+
+/** A terminator as it was set, ready for the search. */
+interface Framing {
+  /** Byte strings, the longest first; none for a count and for raw. */
+  readonly needles: readonly Uint8Array[];
+  /** Several as they were given; `null` where there is one or none. */
+  readonly several: readonly Uint8Array[] | null;
+  /** For several: 1 at each byte that begins one, so that most bytes cost one look. */
+  readonly beginnings: Uint8Array | null;
+  /** Bytes to come, for a count; 0 otherwise. */
+  readonly count: number;
+  readonly limit: number;
+  readonly policy: TooLongPolicy;
+}
+
+const encoder = new TextEncoder();
+
+/** Reads bytes as frames; the terminator may change between any two answers. */
+export class FrameSplitter {
+  readonly #buffer: ReceiveBuffer;
+  readonly #raw: Framing; //            what follows a count
+  #framing: Framing | null = null; //   null before any terminator was set
+  #framingAfterSkip: Framing | null = null; // set while a frame was being skipped; in force when that is over
+  #remaining = 0; //       of a count: bytes still to come
+  #frameBytes = 0; //      data of the current frame told so far
+  #pieceStart = 0; //      the last "data" answer, as a range of buffer.filled
+  #pieceEnd = 0;
+  #found = -1; //          length of the terminator that lies at the front, seen and not told; -1: none
+  #foundNeedle: Uint8Array | null = null;
+  #matched: Uint8Array | null = null;
+  #skipping = false; //    the current frame is dropped, up to and with its terminator
+  #finished = false; //    no more bytes will come
+
+  /**
+   * @param buffer Where the bytes come from; only the splitter consumes them.
+   * @param limit The limit that is in force again after a count has fired.
+   */
+  constructor(buffer: ReceiveBuffer, limit: number) {
+    this.#buffer = buffer;
+    this.#raw = toFraming(null, limit, "close");
+  }
+
+  /** Whether any terminator has been set. */
+  get ready(): boolean {
+    return this.#framing !== null;
+  }
+
+  /** The most data that the current frame may have; raw data is not counted, but who gathers it needs a bound. */
+  get limit(): number {
+    return this.#framing!.limit;
+  }
+
+  /** Whether the current frame is being dropped. */
+  get skipping(): boolean {
+    return this.#skipping;
+  }
+
+  /** Which byte string ended the last frame; `null` where a count did. */
+  get matchedTerminator(): Uint8Array | null {
+    return this.#matched;
+  }
+
+  /**
+   * Sets how frames end from the next waiting byte on; inside a frame that is being skipped, from the end of that frame on.
+   *
+   * @throws {TypeError} when it is no terminator, or a list that is empty or has an empty member
+   * @throws {RangeError} when it is a number but no count, or a count above `limit`
+   */
+  setTerminator(terminator: Terminator, limit: number, policy: TooLongPolicy): void {
+    const framing = toFraming(terminator, limit, policy);
+    if (this.#skipping && !isRaw(this.#framing)) this.#framingAfterSkip = framing;
+    else this.#begin(framing);
+  }
+
+  /** The terminator in force, or about to be; of a count, what is still to come. */
+  getTerminator(): Uint8Array | number | null | readonly Uint8Array[] {
+    const framing = this.#framingAfterSkip ?? this.#framing;
+    if (framing === null || isRaw(framing)) return null;
+    if (framing.count > 0) return framing === this.#framing ? this.#remaining : framing.count;
+    if (framing.several !== null) return framing.several.map((needle) => needle.slice());
+    return framing.needles[0]!.slice();
+  }
+
+  /** The next answer; see the head of this file. */
+  next(): Step {
+    for (;;) {
+      if (this.#found >= 0) {
+        const skipped = this.#skipping;
+        this.#endFrame();
+        if (!skipped) return "frame";
+      }
+      const framing = this.#framing!;
+      const { start, filled } = this.#buffer;
+      if (start === filled.length) return "more";
+      let end = filled.length; // where the data of this frame ends, as far as can be told
+      if (framing.needles.length > 0) {
+        end = this.#search(framing, filled, start);
+      } else if (framing.count > 0) {
+        end = Math.min(end, start + this.#remaining);
+      }
+      if (end > start) {
+        const step = this.#take(start, end, framing);
+        if (step !== "more") return step;
+      } else if (this.#found < 0) {
+        return "more";
+      }
+    }
+  }
+
+  /** The bytes of the last `"data"` answer: a view, good until the buffer reserves space for the next read. */
+  piece(): Uint8Array {
+    return this.#buffer.filled.subarray(this.#pieceStart, this.#pieceEnd);
+  }
+
+  /** The current frame as an error, after `"too long"`. */
+  tooLongError(): FrameTooLongError {
+    return new FrameTooLongError(this.#framing!.limit, this.#frameBytes + this.#pieceEnd - this.#pieceStart);
+  }
+
+  /** The current frame is too long, here or for whoever gathers it: drops the rest of it, if that is the policy. */
+  refuseFrame(): void {
+    this.#skipping = this.#framing!.policy === "discard";
+  }
+
+  /** Tells that no more bytes will come: what might have become a terminator is data now. */
+  finish(): void {
+    this.#finished = true;
+  }
+
+  /** Forgets the frame that has begun, for when its bytes were thrown away. One that is being skipped still is. */
+  reset(): void {
+    this.#frameBytes = 0;
+    if (this.#found > 0) this.#found = 0; // its terminator is gone with them, but it had come: the frame is complete
+  }
+
+  /** Deals with the data before `end`: it is told, dropped, or too long. "more" is: dropped, look again. */
+  #take(start: number, end: number, framing: Framing): Step {
+    let size = end - start;
+    if (!this.#skipping && !isRaw(framing)) {
+      const room = framing.limit - this.#frameBytes;
+      if (size > room) this.#found = -1;
+      if (room === 0) {
+        this.#pieceStart = start;
+        this.#pieceEnd = end;
+        this.refuseFrame();
+        return "too long";
+      }
+      size = Math.min(size, room); // what fits is told first: so the same is told, however the bytes came
+    }
+    this.#buffer.consume(size);
+    this.#frameBytes += size;
+    if (framing.count > 0) {
+      this.#remaining -= size;
+      if (this.#remaining === 0) {
+        this.#found = 0;
+        this.#foundNeedle = null;
+      }
+    }
+    if (this.#skipping) return "more";
+    this.#pieceStart = start;
+    this.#pieceEnd = start + size;
+    return "data";
+  }
+
+  /** The frame's terminator lies at the front: consumes it and begins the next frame. */
+  #endFrame(): void {
+    this.#buffer.consume(this.#found);
+    this.#matched = this.#foundNeedle;
+    const wasCount = this.#framing!.count > 0;
+    // A count fires once. What follows it is raw unless the hook sets something, as in asynchat.
+    const next = this.#framingAfterSkip ?? (wasCount ? this.#raw : this.#framing!);
+    this.#skipping = false;
+    this.#framingAfterSkip = null;
+    this.#begin(next);
+  }
+
+  #begin(framing: Framing): void {
+    this.#framing = framing;
+    this.#remaining = framing.count;
+    this.#frameBytes = 0;
+    this.#found = -1;
+    this.#skipping = false;
+  }
+
+  /**
+   * Where the data ends that begins at `at`: before the leftmost terminator (then `#found` says so), or before bytes
+   * that may yet become one, or with the last byte.
+   */
+  #search({ needles, beginnings }: Framing, bytes: Uint8Array, at: number): number {
+    for (; at < bytes.length; at++) {
+      if (beginnings === null) {
+        at = bytes.indexOf(needles[0]![0]!, at);
+        if (at < 0) return bytes.length;
+      } else if (beginnings[bytes[at]!] === 0) {
+        continue;
+      }
+      for (let i = 0; i < needles.length; i++) {
+        const needle = needles[i]!;
+        const same = equalBytes(needle, bytes, at);
+        if (same === needle.length) {
+          this.#found = same;
+          this.#foundNeedle = needle;
+          return at;
+        }
+        // The longest comes first: what may still become a longer one is waited for before a shorter one counts.
+        if (at + same === bytes.length && !this.#finished) return at;
+      }
+    }
+    return bytes.length;
+  }
+}
+
+/** How many bytes of `needle` stand in `bytes` from `at` on. */
+function equalBytes(needle: Uint8Array, bytes: Uint8Array, at: number): number {
+  const most = Math.min(needle.length, bytes.length - at);
+  let same = 0;
+  while (same < most && needle[same] === bytes[at + same]) same++;
+  return same;
+}
+
+function isRaw(framing: Framing | null): boolean {
+  return framing !== null && framing.count === 0 && framing.needles.length === 0;
+}
+
+function toFraming(terminator: Terminator, limit: number, policy: TooLongPolicy): Framing {
+  const raw = { needles: [], several: null, beginnings: null, count: 0, limit, policy };
+  if (terminator === null) return raw;
+  if (typeof terminator === "number") {
+    if (!Number.isSafeInteger(terminator) || terminator < 0) {
+      throw new RangeError(`Cannot set the terminator: the count is ${terminator}, a whole number from 0 on is wanted`);
+    }
+    if (terminator > limit) {
+      throw new RangeError(
+        `Cannot set the terminator: the count is ${terminator}, at most ${limit} is wanted (raise maxFrameBytes for more)`,
+      );
+    }
+    return { ...raw, count: terminator };
+  }
+  if (!Array.isArray(terminator)) {
+    const needle = toNeedle(terminator);
+    return needle.length === 0 ? raw : { ...raw, needles: [needle] };
+  }
+  const several = terminator.map(toNeedle);
+  const needles = several.toSorted((a, b) => b.length - a.length);
+  if ((needles.at(-1)?.length ?? 0) > 0) {
+    const beginnings = new Uint8Array(256);
+    for (const needle of needles) beginnings[needle[0]!] = 1;
+    return { ...raw, needles, several, beginnings };
+  }
+  const given = needles.length === 0 ? "the list is empty" : "the list has an empty member";
+  throw new TypeError(`Cannot set the terminator: ${given}, one or more byte strings are wanted`);
+}
+
+function toNeedle(value: unknown): Uint8Array {
+  if (typeof value === "string") return encoder.encode(value);
+  if (value instanceof Uint8Array) return value.slice();
+  throw new TypeError(
+    `Cannot set the terminator: ${
+      describe(value)
+    } was given, a string, a Uint8Array, a list of these, a count or null is wanted`,
+  );
+}
+
+/**
+ * The length of the longest beginning of `needle`, short of the whole, that `haystack` ends with: asynchat's
+ * `find_prefix_at_end`, for code that does its own splitting.
+ *
+ * @param haystack The bytes that have come.
+ * @param needle The terminator that may have begun at their end.
+ * @returns 0 when it has not.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { findPrefixAtEnd } from "@asynchat/asynchat";
+ *
+ * const bytes = new TextEncoder();
+ * assertEquals(findPrefixAtEnd(bytes.encode("qwerty\r"), bytes.encode("\r\n")), 1);
+ * assertEquals(findPrefixAtEnd(bytes.encode("qwertydkjf"), bytes.encode("\r\n")), 0);
+ * ```
+ */
+export function findPrefixAtEnd(haystack: Uint8Array, needle: Uint8Array): number {
+  const longest = Math.min(needle.length - 1, haystack.length);
+  for (let length = longest; length > 0; length--) {
+    if (equalBytes(needle, haystack, haystack.length - length) === length) return length;
+  }
+  return 0;
+}

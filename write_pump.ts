@@ -1,0 +1,226 @@
+import type { ChatConn } from "./chat_options.ts";
+import { asError } from "./core/errors.ts";
+import { Outbox } from "./core/outbox.ts";
+import type { Source } from "./core/producer.ts";
+
+/** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
+const MOST_EMPTY_WRITES = 100;
+
+/**
+ * The one that writes: empties an outbox into a connection, asks producers, tells who waits how far it is.
+ *
+ * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
+ */
+export class WritePump {
+  readonly #conn: ChatConn;
+  readonly #onEnd: (error?: Error) => void;
+  readonly #onProducerError: (error: unknown) => void;
+  readonly #outbox = new Outbox();
+  #started = false;
+  #running = false; //      the loop is at work, or about to be
+  #over = false; //         it has ended, or was stopped
+  #waitsForProducer = false;
+  #drops = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
+  #bytesSent = 0;
+  #flushWaiters: { ticket: number; resolve: () => void }[] = [];
+  #roomWaiter: { mark: number; resolve: () => void } | null = null;
+
+  /**
+   * @param conn Where to write.
+   * @param onEnd Called when all is written and our side is ended, or with what the connection threw.
+   * @param onProducerError Called with what a producer threw, when it was asked or when it was told to end.
+   */
+  constructor(conn: ChatConn, onEnd: (error?: Error) => void, onProducerError: (error: unknown) => void) {
+    this.#conn = conn;
+    this.#onEnd = onEnd;
+    this.#onProducerError = onProducerError;
+  }
+
+  get bufferedAmount(): number {
+    return this.#outbox.bufferedAmount;
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  /** Whether a push would be sent. */
+  get accepting(): boolean {
+    return !this.#over && !this.#outbox.sealed;
+  }
+
+  /** Whether nothing more will be written. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Begins to write; before that, pushes wait. */
+  start(): void {
+    this.#started = true;
+    this.#wake();
+  }
+
+  push(data: Uint8Array | string): void {
+    this.#outbox.push(data);
+    this.#wake();
+  }
+
+  pushSource(source: Source): void {
+    this.#outbox.pushSource(source);
+    this.#wake();
+  }
+
+  /** Nothing more will be pushed: after what is queued, ends our side of the connection. */
+  seal(): void {
+    this.#outbox.seal();
+    this.#wake();
+  }
+
+  /** Fulfils when all that was pushed before is written or dropped. */
+  flushed(): Promise<void> {
+    const ticket = this.#outbox.tickets;
+    if (ticket === this.#outbox.writtenTicket) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#flushWaiters.push({ ticket, resolve });
+    return promise;
+  }
+
+  /** Fulfils when no more than `mark` bytes wait, or `release()` was called. One may wait at a time. */
+  room(mark: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#roomWaiter = { mark, resolve };
+    return promise;
+  }
+
+  /** Lets go who waits for room, whether there is any or not. */
+  release(): void {
+    this.#roomWaiter?.resolve();
+    this.#roomWaiter = null;
+  }
+
+  /** Drops what is queued and tells the producers so. A write that is pending goes on. */
+  drop(reason?: Error): void {
+    for (const source of this.#outbox.clear()) void this.#cancel(source, reason);
+    if (this.#waitsForProducer) {
+      this.#waitsForProducer = this.#running = false;
+      this.#drops++;
+    }
+    this.#tellWaiters();
+  }
+
+  /** Tells a producer that nobody will ask it again. A failing one may answer with its own failure, which is known. */
+  async #cancel(source: Source, reason: unknown): Promise<void> {
+    try {
+      await source.cancel(reason);
+    } catch (error) {
+      if (error !== reason) this.#onProducerError(error);
+    }
+  }
+
+  /** Drops what is queued, and writes nothing more. */
+  stop(reason?: Error): void {
+    this.#over = true;
+    this.drop(reason);
+  }
+
+  /** Stops, and gives back what was not written. */
+  takeUnsent(): Uint8Array[] {
+    if (this.#outbox.writing) {
+      throw new TypeError("Cannot detach: a write is pending, a call after flushed() is wanted");
+    }
+    if (this.#outbox.current !== null) {
+      throw new TypeError("Cannot detach: a producer is queued, a call after flushed() is wanted");
+    }
+    const unsent = this.#outbox.unsent();
+    this.stop();
+    return unsent;
+  }
+
+  /** Starts the loop if it rests. It waits for the end of this turn, so that what is pushed in one turn is one write. */
+  #wake(): void {
+    if (this.#running || this.#over || !this.#started) return;
+    this.#running = true;
+    queueMicrotask(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    try {
+      const drops = this.#drops;
+      let emptyWrites = 0;
+      let made: Promise<Uint8Array | null> | null = null; // by a producer that could not answer at once
+      let asked: Source | null = null;
+      while (!this.#over) {
+        // A producer is asked for as long as it answers at once, so that its small pieces go out together.
+        while (made === null && (asked = this.#outbox.source()) !== null) made = this.#ask(asked);
+        const bytes = this.#outbox.peek();
+        if (bytes !== null) {
+          const count = await this.#conn.write(bytes);
+          if (this.#over) return;
+          this.#outbox.advance(count);
+          this.#bytesSent += count;
+          this.#tellWaiters();
+          emptyWrites = count === 0 ? emptyWrites + 1 : 0;
+          if (emptyWrites === MOST_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
+        } else if (made !== null) {
+          this.#waitsForProducer = true;
+          const piece: Uint8Array | null = await made;
+          if (drops !== this.#drops) return;
+          this.#waitsForProducer = false;
+          made = null;
+          this.#outbox.feed(asked!, piece);
+          this.#tellWaiters();
+        } else if (this.#outbox.sealed) {
+          await this.#conn.closeWrite?.();
+          return this.#end();
+        } else {
+          this.#running = false;
+          return this.#tellWaiters();
+        }
+      }
+    } catch (error) {
+      this.#end(asError(error));
+    }
+  }
+
+  /** Pulls a producer; what it has made at once is taken in, a promise is given back. */
+  #ask(source: Source): Promise<Uint8Array | null> | null {
+    try {
+      const piece = source.pull();
+      if (!(piece instanceof Promise)) {
+        this.#outbox.feed(source, piece);
+        return null;
+      }
+      return piece.catch((error) => this.#producerFailed(source, error));
+    } catch (error) {
+      return this.#producerFailed(source, error);
+    }
+  }
+
+  #producerFailed(source: Source, error: unknown): null {
+    if (this.#outbox.current === source) { // else it was dropped, and this is how it took it
+      this.stop(asError(error));
+      this.#onProducerError(error);
+    }
+    return null;
+  }
+
+  #end(error?: Error): void {
+    if (this.#over) return;
+    this.stop(error);
+    this.#onEnd(error);
+  }
+
+  #tellWaiters(): void {
+    const written = this.#outbox.writtenTicket;
+    let told = 0;
+    while (told < this.#flushWaiters.length && this.#flushWaiters[told]!.ticket <= written) {
+      this.#flushWaiters[told++]!.resolve();
+    }
+    if (told > 0) this.#flushWaiters.splice(0, told);
+    if (this.#roomWaiter !== null && this.#outbox.bufferedAmount <= this.#roomWaiter.mark) this.release();
+  }
+}
+
+function tooManyEmptyWrites(length: number): Error {
+  return new Error(`Cannot write: ${MOST_EMPTY_WRITES} writes in a row took 0 of ${length} bytes, 1 or more is wanted`);
+}
