@@ -1,0 +1,284 @@
+/**
+ * The greeter: `http://localhost:8888/kongxx` says `Hello kongxx!`. The first program written with this library, and a small
+ * HTTP/1 server that keeps to the rules.
+ *
+ * Run it: `deno run --allow-net server.ts`, or `--help` for its flags. In a program of your own:
+ *
+ * @example
+ * ```ts no-run
+ * import { serveGreeter } from "@asynchat/asynchat/server";
+ *
+ * await using server = serveGreeter({ port: 8888 });
+ * await server.finished;
+ * ```
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { AsyncChat } from "./chat.ts";
+import type { ChatConn, ChatOptions } from "./chat_options.ts";
+import {
+  decodePath,
+  formatResponseHead,
+  type HttpFault,
+  isFault,
+  parseRequestHead,
+  reasonPhrase,
+  type RequestHead,
+} from "./core/http_head.ts";
+import { type ChatServer, serve, type ServeOptions } from "./listener.ts";
+
+/** The port that the greeter serves on unless told otherwise. */
+const DEFAULT_PORT = 8888;
+/** The longest request head in bytes: Node's and h11's. */
+const LONGEST_HEAD = 16_384;
+/** The longest content that is skipped to keep a connection, in bytes: nginx's `client_max_body_size`. */
+const LONGEST_CONTENT = 1_048_576;
+
+/** An empty line ends a head. Those with a bare LF are no lines, but waiting on behind one would leave the client waiting too. */
+const EMPTY_LINE = "\r\n\r\n";
+const HEAD_ENDS = [EMPTY_LINE, "\n\r\n", "\n\n"];
+
+/** How a greeter behaves. */
+export interface GreeterOptions extends ChatOptions {
+  /** Called with a line about each request that was answered, as `127.0.0.1:50412 GET /kongxx 200`. */
+  onAnswer?: (line: string) => void;
+}
+
+/** Greets on one connection: HTTP/1.0 and 1.1, persistent and pipelined. */
+export class Greeter extends AsyncChat {
+  readonly #onAnswer: ((line: string) => void) | undefined;
+  #headBegun = false;
+  #request: RequestHead | null = null; // whose content is being skipped
+
+  /**
+   * Makes a greeter over a connection, which it owns from here on.
+   *
+   * @param conn The connection.
+   * @param options Limits; the request head has its own.
+   */
+  constructor(conn: ChatConn, options: GreeterOptions = {}) {
+    super(conn, options);
+    this.#onAnswer = options.onAnswer;
+    this.#expectHead();
+  }
+
+  /** Gathers a request's head; its content is dropped. */
+  protected override collectIncomingData(data: Uint8Array): void {
+    if (this.#request !== null) return;
+    // No method begins with a byte like this, but a TLS handshake does. A lone CR LF may come first (RFC 9112, 2.2).
+    if (!this.#headBegun && data[0]! < 0x21 && data[0] !== 0x0d) {
+      return this.#refuse({ status: 400, problem: "this is no HTTP" });
+    }
+    this.#headBegun = true;
+    super.collectIncomingData(data);
+  }
+
+  /** A head has come, or the content behind it. */
+  protected override foundTerminator(): void {
+    if (this.#request !== null) {
+      const request = this.#request;
+      this.#expectHead();
+      return this.#answer(request);
+    }
+    const bytes = this.takeData();
+    this.#headBegun = false;
+    if (this.matchedTerminator!.length !== EMPTY_LINE.length) {
+      return this.#refuse({ status: 400, problem: "a line ends with a bare LF" });
+    }
+    if (bytes.length === 0) return; // empty lines before a request are skipped (RFC 9112, 2.2)
+    const head = parseRequestHead(bytes);
+    if (isFault(head)) return this.#refuse(head);
+    if (head.method !== "GET" && head.method !== "HEAD") {
+      return this.#refuse({ status: 405, problem: `the method is ${head.method}` }, head);
+    }
+    if (head.contentLength === 0) return this.#answer(head);
+    if (head.contentLength > LONGEST_CONTENT) {
+      return this.#refuse({ status: 413, problem: `the content is longer than ${LONGEST_CONTENT} bytes` }, head);
+    }
+    if (head.expectsContinue) this.push("HTTP/1.1 100 Continue\r\n\r\n");
+    this.#request = head;
+    this.setTerminator(head.contentLength, { maxFrameBytes: LONGEST_CONTENT });
+  }
+
+  /** A head that does not end is refused: for its target if that does not end either. */
+  protected override frameTooLong(): void {
+    const inTarget = !this.takeText().trimStart().includes("\r\n");
+    this.#refuse(
+      inTarget
+        ? { status: 414, problem: `the request line is longer than ${LONGEST_HEAD} bytes` }
+        : { status: 431, problem: `the head is longer than ${LONGEST_HEAD} bytes` },
+    );
+  }
+
+  /** A client that goes in the middle of a head is told; one that sent nothing, as browsers' spare connections do, is not. */
+  protected override handleEof(): void {
+    if (this.#headBegun) this.#refuse({ status: 400, problem: "the head does not end" });
+    else this.closeWhenDone();
+  }
+
+  #expectHead(): void {
+    this.#request = null;
+    this.setTerminator(HEAD_ENDS, { maxFrameBytes: LONGEST_HEAD });
+  }
+
+  #answer(request: RequestHead): void {
+    const path = decodePath(request.target);
+    if (typeof path !== "string") return this.#refuse(path, request);
+    this.#respond(request, 200, greeting(path.slice(1) || "world"), {}, request.keepAlive);
+  }
+
+  /** Answers with a fault, and ends the connection: what follows a request that was not understood cannot be either. */
+  #refuse(fault: HttpFault, request?: RequestHead): void {
+    const title = `${fault.status} ${reasonPhrase(fault.status)}`;
+    const page = `<html>\r\n<body>\r\n${escapeHtml(`${title}: ${fault.problem}`)}\r\n</body>\r\n</html>\r\n`;
+    this.#respond(request, fault.status, page, fault.status === 405 ? { Allow: "GET, HEAD" } : {}, false);
+  }
+
+  #respond(
+    request: RequestHead | undefined,
+    status: number,
+    page: string,
+    fields: Record<string, string>,
+    keepAlive: boolean,
+  ): void {
+    const body = encoder.encode(page);
+    const minorVersion = request?.minorVersion ?? 1;
+    const head = formatResponseHead(minorVersion, status, {
+      "Content-Type": "text/html; charset=utf-8",
+      "Content-Length": String(body.length),
+      "Date": httpDate(),
+      "X-Content-Type-Options": "nosniff",
+      ...fields,
+      ...(keepAlive ? minorVersion === 0 ? { Connection: "keep-alive" } : {} : { Connection: "close" }),
+    });
+    this.push(head);
+    if (request?.method !== "HEAD") this.push(body);
+    if (!keepAlive) this.closeWhenDone();
+    this.#onAnswer?.(
+      `${formatAddr(this.conn.remoteAddr)} ${request?.method ?? "-"} ${request?.target ?? "-"} ${status}`,
+    );
+  }
+}
+
+/**
+ * Serves the greeter.
+ *
+ * @param options As for `serve`; the port is 8888 and the address `localhost` by default.
+ * @returns The running server.
+ * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
+ */
+export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {}): ChatServer {
+  return serve({ port: DEFAULT_PORT, hostname: "localhost", ...options }, (conn) => new Greeter(conn, options));
+}
+
+const encoder = new TextEncoder();
+
+/** Byte for byte the page of the first greeter, which was written with asyncore. */
+function greeting(name: string): string {
+  return `<html>\r\n<body>\r\nHello ${escapeHtml(name)}! \r\n</body>\r\n</html>\r\n`;
+}
+
+const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => ENTITIES[char]!);
+}
+
+let dateSecond = 0;
+let dateText = "";
+
+/** The time as RFC 9110, 5.6.7 wants it; made once a second. */
+function httpDate(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    dateText = new Date(second * 1000).toUTCString();
+  }
+  return dateText;
+}
+
+function formatAddr(addr: unknown): string {
+  const { hostname, port } = (addr ?? {}) as Partial<Deno.NetAddr>;
+  return hostname === undefined ? "-" : hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+// ------------------------------------------------------------------------------------------------------------- the program
+
+const HELP = `Greets whoever asks: http://localhost:8888/kongxx says Hello kongxx!
+
+Usage: deno run --allow-net server.ts [options]
+
+  --port <number>       port to listen on, 0 for any free one (default ${DEFAULT_PORT})
+  --hostname <address>  address to listen on, 0.0.0.0 for all (default localhost)
+  --verbose             print a line about each request
+  --help                print this`;
+
+interface Flags {
+  port: number;
+  hostname: string;
+  verbose: boolean;
+  help: boolean;
+}
+
+function parseFlags(args: string[]): Flags {
+  const { values } = parseArgs({
+    args,
+    options: {
+      port: { type: "string", default: String(DEFAULT_PORT) },
+      hostname: { type: "string", default: "localhost" },
+      verbose: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const port = /^[0-9]{1,5}$/.test(values.port) ? Number(values.port) : NaN;
+  if (!(port <= 65_535)) throw new RangeError(`--port is "${values.port}", 0 to 65535 is wanted`);
+  return { ...values, port };
+}
+
+/** Says in one line what is wrong with how the program was started. */
+function explain(error: unknown, { port, hostname }: Flags): string {
+  const where = `Cannot serve at ${hostname}:${port}`;
+  if (error instanceof Deno.errors.AddrInUse) return `${where}: the port is in use, a free one is wanted (--port)`;
+  if (error instanceof Deno.errors.NotCapable) return `${where}: the network is not allowed, --allow-net is wanted`;
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return `${where}: the system does not allow it, a port from 1024 on is wanted (--port)`;
+  }
+  return `${where}: ${error instanceof Error ? error.message : error}`;
+}
+
+function fail(message: string): never {
+  console.error(message);
+  Deno.exit(1);
+}
+
+async function main(): Promise<void> {
+  let flags: Flags;
+  try {
+    flags = parseFlags(Deno.args);
+  } catch (error) {
+    fail(`Cannot start: ${(error as Error).message.split(". ")[0]} (--help lists the options)`);
+  }
+  if (flags.help) return console.log(HELP);
+  let server: ChatServer;
+  try {
+    server = serveGreeter({
+      port: flags.port,
+      hostname: flags.hostname,
+      ...(flags.verbose ? { onAnswer: (line) => console.log(line) } : {}),
+    });
+  } catch (error) {
+    fail(explain(error, flags));
+  }
+  console.log(`Serving at http://${flags.hostname}:${(server.addr as Deno.NetAddr).port}/`);
+  const stop = () => {
+    for (const signal of signals) Deno.removeSignalListener(signal, stop); // a second one ends the process at once
+    server.shutdown();
+  };
+  const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] as const : ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  await server.finished;
+}
+
+if (import.meta.main) await main();
