@@ -288,12 +288,15 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
   #closeAll(): void {
     this.#callOffDeadline?.();
     for (const chat of this.#chats) chat.close();
-    // Each is over in this turn, unless a hook of it waits; then nobody waits for that.
-    if (this.#chats.size > 0) this.#callOffDeadline = this.#clock.after(0, () => this.#finishIfDone(true));
+    if (this.#chats.size === 0) return;
+    this.#callOffDeadline = this.#clock.after(0, () => {
+      this.#chats.clear(); // each was over in that turn, but for one with a hook that waits: nobody waits for that
+      this.#finishIfDone();
+    });
   }
 
-  #finishIfDone(regardless = false): void {
-    if (this.#listening || (this.#chats.size > 0 && !regardless)) return;
+  #finishIfDone(): void {
+    if (this.#listening || this.#chats.size > 0) return;
     this.#callOffDeadline?.();
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#finished.resolve();

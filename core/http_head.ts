@@ -48,8 +48,9 @@ export function isFault(value: object): value is HttpFault {
  */
 export function parseRequestHead(bytes: Uint8Array): RequestHead | HttpFault {
   const [requestLine, ...fields] = toText(bytes).replace(/^\r\n/, "").split("\r\n") as [string, ...string[]];
-  const targetLength = requestLine.indexOf(" ", requestLine.indexOf(" ") + 1) - requestLine.indexOf(" ");
-  if (targetLength > LONGEST_TARGET) return fault(414, `the target is longer than ${LONGEST_TARGET} bytes`);
+  if ((requestLine.split(" ", 2)[1] ?? "").length > LONGEST_TARGET) {
+    return fault(414, `the target is longer than ${LONGEST_TARGET} bytes`);
+  }
   if (CONTROL.test(requestLine)) return fault(400, "the request line has a control character");
   const parts = REQUEST_LINE.exec(requestLine);
   if (parts === null) return fault(400, "the request line is not method, target and version");
