@@ -1,3 +1,86 @@
+/**
+ * asynchat for Deno: you say how the next piece of a stream ends, and are called when it has ended. What Python's `asynchat`
+ * and `asyncore` were until 3.12, with the bounds and the manners that the internet asks for.
+ *
+ * A chat is a class: derive from {@linkcode AsyncChat}, call `setTerminator` (a byte string, several, a count of bytes, or
+ * nothing), and override `foundTerminator`. `push` answers, `closeWhenDone` says goodbye. {@linkcode serve} runs one on each
+ * connection that comes.
+ *
+ * @example A line protocol in fifteen lines
+ * ```ts
+ * import { AsyncChat, serve } from "@asynchat/asynchat";
+ *
+ * class Shout extends AsyncChat {
+ *   protected override handleConnect() {
+ *     this.setTerminator("\r\n");
+ *     this.push("Say something, or quit.\r\n");
+ *   }
+ *   protected override foundTerminator() {
+ *     const line = this.takeText();
+ *     this.push(`${line.toUpperCase()}!\r\n`);
+ *     if (line === "quit") this.closeWhenDone();
+ *   }
+ * }
+ *
+ * if (import.meta.main) serve({ port: 7000 }, (conn) => new Shout(conn));
+ * ```
+ *
+ * The terminator may change in any hook, and the change applies to the very next byte. So lines and counted blocks mix freely:
+ *
+ * @example A length, then so many bytes
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { AsyncChat } from "@asynchat/asynchat";
+ * import { scriptedConn } from "@asynchat/asynchat/testing";
+ *
+ * class Blocks extends AsyncChat {
+ *   readonly blocks: string[] = [];
+ *   #inBlock = false;
+ *   protected override handleConnect() {
+ *     this.setTerminator("\n");
+ *   }
+ *   protected override foundTerminator() {
+ *     const text = this.takeText();
+ *     this.#inBlock = !this.#inBlock;
+ *     if (this.#inBlock) return this.setTerminator(Number(text));
+ *     this.blocks.push(text);
+ *     this.setTerminator("\n");
+ *   }
+ * }
+ *
+ * const { conn } = scriptedConn(["5\nhel", "lo6\nwo", "rld!"]);
+ * const chat = new Blocks(conn);
+ * await chat.run();
+ * assertEquals(chat.blocks, ["hello", "world!"]);
+ * ```
+ *
+ * A client is the same class over a connection that you opened:
+ *
+ * @example The other side
+ * ```ts no-run
+ * import { AsyncChat } from "@asynchat/asynchat";
+ *
+ * class Ask extends AsyncChat {
+ *   protected override handleConnect() {
+ *     this.setTerminator("\r\n");
+ *     this.push("hello\r\n");
+ *     this.closeWrite();
+ *   }
+ *   protected override foundTerminator() {
+ *     console.log(this.takeText());
+ *   }
+ * }
+ *
+ * await new Ask(await Deno.connect({ port: 7000 })).run();
+ * ```
+ *
+ * Every frame has a limit (64 KiB unless you say otherwise), output that nobody takes stops the input, and a hook that
+ * throws ends its own chat. `./testing` has what these promises are tested with, for your own chats: connections in memory,
+ * every way to cut what a peer sends, and a clock to move by hand.
+ *
+ * @module
+ */
+
 export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions } from "./chat_options.ts";
 export { type Clock, systemClock } from "./clock.ts";

@@ -12,6 +12,8 @@ export class FrameTooLongError extends Error {
   readonly received: number;
 
   /**
+   * Tells how long the frame might have been, and how long it is at least.
+   *
    * @param limit The most bytes allowed.
    * @param received How many had come.
    */
@@ -25,7 +27,11 @@ export class FrameTooLongError extends Error {
 
 /** Something was asked of a chat that has ended its own side. */
 export class ChatClosedError extends Error {
-  /** @param action What was asked, as in "push". */
+  /**
+   * Tells what came too late.
+   *
+   * @param action What was asked, as in "push".
+   */
   constructor(action: string) {
     super(`Cannot ${action}: the chat is closed for sending, an open one is wanted`);
     this.name = "ChatClosedError";

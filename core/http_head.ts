@@ -11,6 +11,7 @@ const LONGEST_TARGET = 8192;
 const MOST_FIELDS = 100;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/; //                            RFC 9110, 5.6.2
+// deno-lint-ignore no-control-regex -- control characters are what it is to find
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/; //                                all but HTAB
 const REQUEST_LINE = /^([^ \t]+) ([^ \t]+) HTTP\/([0-9])\.([0-9])$/; //       RFC 9112, 3
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[\w\-.~!$&'()*+,;=%]*)(?::[0-9]*)?$/; // RFC 9110, 7.2

@@ -39,6 +39,8 @@ export class SimpleProducer implements Producer {
   readonly #bufferSize: number;
 
   /**
+   * Makes a producer of bytes that are there already.
+   *
    * @param data The bytes to give out; they are not copied.
    * @param bufferSize The size of a piece in bytes.
    * @throws {RangeError} when `bufferSize` is not a whole number from 1 on

@@ -1,3 +1,4 @@
+import { concat } from "@std/bytes/concat";
 import type { ChatConn } from "../chat_options.ts";
 
 /** The calls of a connection that can be made to fail. */
@@ -214,13 +215,7 @@ export class MemoryConn implements ChatConn {
       parts.push(part.subarray(0, count));
       length += count;
     }
-    const all = new Uint8Array(length);
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
+    return concat(parts);
   }
 
   /** As `receive`, decoded as UTF-8. */

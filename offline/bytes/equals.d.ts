@@ -1,1 +1,0 @@
-export function equals(a: Uint8Array, b: Uint8Array): boolean;

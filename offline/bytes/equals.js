@@ -1,2 +1,0 @@
-// @ts-self-types="./equals.d.ts"
-export * from "npm:deno-std@1.4.0/bytes/equals.js";

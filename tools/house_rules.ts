@@ -1,0 +1,118 @@
+/**
+ * The rules of the house that a linter can check (CONTRIBUTING.md tells why): what is in `core/` does no I/O and knows no
+ * time, what runs on every platform does not name Deno, and imports run one way. Part of `deno lint`.
+ */
+
+/** What each file may import, by name without ending. A file that is not here is nobody's business but its own. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  "core/errors": [],
+  "core/buffer": [],
+  "core/gatherer": [],
+  "core/http_head": [],
+  "core/splitter": ["core/buffer", "core/errors"],
+  "core/producer": ["core/errors"],
+  "core/outbox": ["core/producer"],
+  "clock": [],
+  "chat_options": ["clock", "core/splitter"],
+  "write_pump": ["chat_options", "core/errors", "core/outbox", "core/producer"],
+  "chat": [
+    "chat_options",
+    "write_pump",
+    "core/buffer",
+    "core/errors",
+    "core/gatherer",
+    "core/producer",
+    "core/splitter",
+  ],
+  "listener": ["clock"],
+  "server": ["chat", "chat_options", "listener", "core/http_head"],
+  "testing/cuts": [],
+  "testing/fake_clock": ["clock"],
+  "testing/memory_conn": ["chat_options"],
+};
+
+/** Names that stand for I/O or time. */
+const IMPURE = new Set([
+  "Deno",
+  "console",
+  "performance",
+  "setTimeout",
+  "setInterval",
+  "queueMicrotask",
+  "fetch",
+  "process",
+]);
+
+/** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
+const EVERYWHERE = /^(mod|chat|chat_options|write_pump|clock|core\/\w+|testing\/\w+)$/;
+
+/** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
+function nameOf(path: string): string {
+  return /(?:^|\/)((?:core\/|testing\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ?? "";
+}
+
+const plugin: Deno.lint.Plugin = {
+  name: "house",
+  rules: {
+    "pure-core": {
+      create(context) {
+        if (!nameOf(context.filename).startsWith("core/")) return {};
+        const refuse = (node: Deno.lint.Node, what: string) =>
+          context.report({ node, message: `core/ does no I/O and knows no time: ${what} belongs above it` });
+        const refuseAsync = (
+          node: Deno.lint.FunctionDeclaration | Deno.lint.FunctionExpression | Deno.lint.ArrowFunctionExpression,
+        ) => {
+          if (node.async) refuse(node, "an async function");
+        };
+        return {
+          AwaitExpression: (node) => refuse(node, "await"),
+          "ForOfStatement[await=true]": (node: Deno.lint.Node) => refuse(node, "for await"),
+          FunctionDeclaration: refuseAsync,
+          FunctionExpression: refuseAsync,
+          ArrowFunctionExpression: refuseAsync,
+          Identifier(node) {
+            if (IMPURE.has(node.name)) refuse(node, node.name);
+          },
+          "MemberExpression[object.name='Date'][property.name='now']": (node: Deno.lint.Node) =>
+            refuse(node, "Date.now"),
+          "NewExpression[callee.name='Date'][arguments.length=0]": (node: Deno.lint.Node) => refuse(node, "the time"),
+        };
+      },
+    },
+    "every-platform": {
+      create(context) {
+        if (!EVERYWHERE.test(nameOf(context.filename))) return {};
+        return {
+          Identifier(node) {
+            if (node.name !== "Deno") return;
+            context.report({
+              node,
+              message: "This file runs on every platform: tell errors by name or code, connections by shape",
+            });
+          },
+        };
+      },
+    },
+    "imports-one-way": {
+      create(context) {
+        const name = nameOf(context.filename);
+        const allowed = MAY_IMPORT[name];
+        const check = (
+          node: Deno.lint.ImportDeclaration | Deno.lint.ExportNamedDeclaration | Deno.lint.ExportAllDeclaration,
+        ) => {
+          const source = node.source?.value;
+          if (allowed === undefined || typeof source !== "string" || !source.startsWith(".")) return;
+          const target = new URL(source, `file:///${name}.ts`).pathname.slice(1).replace(/\.ts$/, "");
+          if (allowed.includes(target)) return;
+          context.report({
+            node,
+            message: `Imports run one way: ${name}.ts may import ${allowed.join(", ") || "nothing"} of this project`,
+          });
+        };
+        return { ImportDeclaration: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };
+      },
+    },
+  },
+};
+
+export default plugin;
