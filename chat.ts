@@ -13,10 +13,20 @@ import {
   type TerminatorOptions,
 } from "./chat_options.ts";
 import { ReceiveBuffer } from "./core/buffer.ts";
-import { asError, ChatClosedError, describe, FrameTooLongError } from "./core/errors.ts";
+import { Deadlines, shortestLimit, type TimeoutKind } from "./core/deadlines.ts";
+import {
+  asError,
+  ChatClosedError,
+  ChatTimeoutError,
+  describe,
+  FrameTooLongError,
+  OutgoingOverflowError,
+} from "./core/errors.ts";
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
 import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
+import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
+import { Sweep, type Swept } from "./sweep.ts";
 import { WritePump } from "./write_pump.ts";
 
 /** Where a chat is in its life: not yet run, running, sending its last words, over. */
@@ -91,6 +101,9 @@ export abstract class AsyncChat implements AsyncDisposable {
   #closedUnderHook = false; //             so did the end
   #tooLong: FrameTooLongError | null = null; // found by the splitter or by the default collector, to be told next
   #abort: AbortController | null = null; // made when somebody asks for the signal
+  #timeout: ChatTimeoutError | null = null; // to be told next
+  #paused = false; //                      nothing is read or told for want of room in the output
+  #swept: Swept | null = null; //          where its time limits are watched
   #callOffLinger: (() => void) | null = null;
   readonly #ended = Promise.withResolvers<void>(); // the connection is closed or handed over
   readonly #over = Promise.withResolvers<void>(); //  and handleClose has run
@@ -170,6 +183,17 @@ export abstract class AsyncChat implements AsyncDisposable {
   }
 
   /**
+   * Called when the peer has taken too long, `error.kind` tells for what. Ends the chat with `error` by default; if yours
+   * does not, that clock begins anew. A limit that passes while a hook waits (for `flushed()`, say) or while the chat is
+   * closing ends it without this hook.
+   *
+   * @param error What was waited for, and for how long.
+   */
+  protected handleTimeout(error: ChatTimeoutError): void | Promise<void> {
+    this.#shut(error);
+  }
+
+  /**
    * Called when the peer will send no more, after all complete frames and what was left of the last one. It may still be
    * sent to. Calls `closeWhenDone()` by default.
    */
@@ -192,7 +216,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Called last, once, whatever happened; the connection is closed (or detached) and no hook runs any more. Does nothing by default.
    *
    * @param reason Why the chat ended, if not because both sides wanted it: what was given to `close()`, a
-   * {@linkcode FrameTooLongError}, what a hook or producer threw, or the network's error as it came.
+   * {@linkcode FrameTooLongError}, a {@linkcode ChatTimeoutError}, an {@linkcode OutgoingOverflowError}, what a hook or producer threw, or the network's error as it came.
    */
   protected handleClose(_reason?: Error): void | Promise<void> {}
 
@@ -243,6 +267,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /**
    * Queues bytes, or text as UTF-8, for sending. What is pushed in one turn goes out in one write. Does nothing when the peer is gone.
+   * When more than `maxBufferedBytes` wait, the chat ends with an {@linkcode OutgoingOverflowError}; whoever pushed is not told here.
    *
    * @param data Bytes are borrowed: leave them as they are until `flushed()`. Small ones are copied at once.
    * @throws {TypeError} when it is neither text nor a Uint8Array
@@ -252,7 +277,11 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (typeof data !== "string" && !(data instanceof Uint8Array)) {
       throw new TypeError(`Cannot push: ${describe(data)} was given, a string or a Uint8Array is wanted`);
     }
-    if (this.#sendable("push")) this.#writer.push(data);
+    if (!this.#sendable("push")) return;
+    this.#writer.push(data);
+    const { bufferedAmount } = this.#writer;
+    const { maxBufferedBytes } = this.#options;
+    if (bufferedAmount > maxBufferedBytes) this.#shut(new OutgoingOverflowError(maxBufferedBytes, bufferedAmount));
   }
 
   /**
@@ -363,6 +392,11 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#state;
   }
 
+  /** Why the chat has ended or is about to, as `handleClose` is told; `undefined` while it goes on, and where both sides wanted it. */
+  get closeReason(): Error | undefined {
+    return this.#reason;
+  }
+
   /** Bytes read so far. */
   get bytesReceived(): number {
     return this.#bytesReceived;
@@ -387,11 +421,14 @@ export abstract class AsyncChat implements AsyncDisposable {
   // ------------------------------------------------------------ the engine
 
   async #live(): Promise<void> {
+    if (connectChannel.hasSubscribers) connectChannel.publish({ chat: this });
     if (this.#options.noDelay && this.#state === "open") this.#switchNagleOff();
     this.#writer.start();
+    this.#watchTime();
     void this.#receive();
     await this.#ended.promise;
     while (this.#held !== null) await this.#held;
+    if (closeChannel.hasSubscribers) closeChannel.publish({ chat: this, reason: this.#reason });
     try {
       await this.handleClose(this.#reason);
     } catch (error) {
@@ -427,8 +464,14 @@ export abstract class AsyncChat implements AsyncDisposable {
   /** Tells the hooks all that can be told of the bytes that have come. */
   async #dispatch(): Promise<void> {
     while (this.#state === "open") {
+      if (this.#held !== null) { // handleTimeout, which came between two reads
+        await this.#held;
+        continue;
+      }
       if (this.#writer.bufferedAmount > this.#options.highWaterMark) {
+        this.#paused = true;
         await this.#writer.room(this.#options.highWaterMark);
+        this.#paused = false;
         continue;
       }
       const step = this.#splitter.next();
@@ -444,7 +487,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   }
 
   /** Calls the hook that `event` belongs to: the one place where hooks are called. Waits only for one that gave a promise. */
-  #tell(event: Step | "connect" | "eof"): Promise<void> | undefined {
+  #tell(event: Step | "connect" | "eof" | "timeout"): Promise<void> | undefined {
     try {
       const waiting = this.#callHook(event);
       if (waiting !== undefined) return this.#held = this.#hold(waiting);
@@ -453,7 +496,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     }
   }
 
-  #callHook(event: Step | "connect" | "eof"): void | Promise<void> {
+  #callHook(event: Step | "connect" | "eof" | "timeout"): void | Promise<void> {
     switch (event) {
       case "data":
         return this.collectIncomingData(this.#splitter.piece());
@@ -466,6 +509,8 @@ export abstract class AsyncChat implements AsyncDisposable {
         return this.handleConnect();
       case "eof":
         return this.handleEof();
+      case "timeout":
+        return this.handleTimeout(this.#timeout!);
     }
   }
 
@@ -494,6 +539,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     // A hook that waited and was told that the chat is over is not at fault.
     if (this.#abort?.signal.aborted && error === this.#abort.signal.reason) return;
     if (this.#closedUnderHook && error instanceof ChatClosedError) return;
+    if (errorChannel.hasSubscribers) errorChannel.publish({ chat: this, error });
     try {
       this.handleError(error);
     } catch (second) {
@@ -562,6 +608,34 @@ export abstract class AsyncChat implements AsyncDisposable {
     else this.#linger();
   }
 
+  #watchTime(): void {
+    const patienceMs = shortestLimit(this.#options);
+    if (patienceMs === Infinity || this.#state === "closed") return;
+    const { clock } = this.#options;
+    const deadlines = new Deadlines(this.#options, clock.now());
+    this.#swept = {
+      patienceMs,
+      look: (now) => {
+        const kind = deadlines.look(now, {
+          peerWaits: this.#held !== null || this.#paused || this.#inputOver || this.#state !== "open",
+          bytesReceived: this.#bytesReceived,
+          frameNumber: this.#splitter.frameNumber,
+          frameBegun: this.#splitter.frameBegun,
+          bytesSent: this.#writer.bytesSent,
+          bufferedAmount: this.#writer.bufferedAmount,
+        });
+        if (kind !== null) this.#timedOut(kind);
+      },
+    };
+    Sweep.of(clock).add(this.#swept);
+  }
+
+  #timedOut(kind: TimeoutKind): void {
+    this.#timeout = new ChatTimeoutError(kind, this.#options[`${kind}TimeoutMs`]);
+    if (this.#state === "open" && this.#held === null) this.#tell("timeout");
+    else this.#shut(this.#timeout);
+  }
+
   #linger(): void {
     this.#callOffLinger ??= this.#options.clock.after(LINGER_MS, () => this.#shut());
   }
@@ -582,6 +656,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#state = "closed";
     this.#closedUnderHook = this.#held !== null;
     this.#callOffLinger?.();
+    if (this.#swept !== null) Sweep.of(this.#options.clock).delete(this.#swept);
     this.#buffer.clear();
     this.#writer.stop(this.#reason);
     this.#writer.release();

@@ -39,6 +39,34 @@ export interface ChatOptions {
    */
   highWaterMark?: number;
   /**
+   * When more bytes than this wait to be written, the chat ends with an `OutgoingOverflowError` and drops them: for a chat
+   * that is pushed to without having asked, as in a broadcast.
+   *
+   * @default {16777216} 16 MiB, as waitress
+   */
+  maxBufferedBytes?: number;
+  /**
+   * How long the peer may send nothing, in milliseconds; 0 is for ever. Does not run while something waits to be written.
+   *
+   * This limit and the next stand still while the peer waits for us: a hook is pending, or output is above `highWaterMark`.
+   * All three are noticed up to a tenth late (but not more than a second), and never early.
+   *
+   * @default {0}
+   */
+  idleTimeoutMs?: number;
+  /**
+   * How long a frame may take from its first byte to its terminator, in milliseconds; 0 is for ever. Bytes that trickle in do not extend it.
+   *
+   * @default {0}
+   */
+  frameTimeoutMs?: number;
+  /**
+   * How long the peer may take nothing of what waits to be written, in milliseconds; 0 is for ever.
+   *
+   * @default {60000} as nginx's `send_timeout`
+   */
+  writeTimeoutMs?: number;
+  /**
    * The largest read in bytes. Reads begin at 1 KiB and grow up to this while they come back full.
    *
    * @default {65536} asynchat's `ac_in_buffer_size`
@@ -82,19 +110,27 @@ export interface ResolvedChatOptions extends Required<Omit<ChatOptions, "unread"
 /**
  * Fills in the defaults.
  *
- * @throws {RangeError} when a number of bytes is not a whole number from 1 on
+ * @throws {RangeError} when a number of bytes is not a whole number from 1 on, or a time is negative or none
  */
 export function resolveChatOptions(options: ChatOptions): ResolvedChatOptions {
   const resolved = {
     maxFrameBytes: options.maxFrameBytes ?? 65_536,
     highWaterMark: options.highWaterMark ?? 65_536,
+    maxBufferedBytes: options.maxBufferedBytes ?? 16_777_216,
+    idleTimeoutMs: options.idleTimeoutMs ?? 0,
+    frameTimeoutMs: options.frameTimeoutMs ?? 0,
+    writeTimeoutMs: options.writeTimeoutMs ?? 60_000,
     maxReadBytes: options.maxReadBytes ?? 65_536,
     noDelay: options.noDelay ?? true,
     unread: options.unread,
     clock: options.clock ?? systemClock,
   };
-  for (const name of ["maxFrameBytes", "highWaterMark", "maxReadBytes"] as const) {
+  for (const name of ["maxFrameBytes", "highWaterMark", "maxBufferedBytes", "maxReadBytes"] as const) {
     checkByteCount("make a chat", name, resolved[name]);
+  }
+  for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
+    if (Number.isFinite(resolved[name]) && resolved[name] >= 0) continue;
+    throw new RangeError(`Cannot make a chat: ${name} is ${resolved[name]}, milliseconds or 0 for none are wanted`);
   }
   return resolved;
 }

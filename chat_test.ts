@@ -165,7 +165,7 @@ Deno.test("AsyncChat.closeWhenDone() before run() sends what was pushed and look
 Deno.test("AsyncChat.closeWhenDone() ends its side at once and the connection when the peer ends too", async () => {
   const [conn, peer] = memoryPair();
   const clock = new FakeClock();
-  const chat = new Recorder(conn, { clock });
+  const chat = new Recorder(conn, { clock, writeTimeoutMs: 0 });
   const over = chat.run();
   chat.push("bye");
   chat.closeWhenDone();
@@ -330,7 +330,7 @@ Deno.test({
   ignore: !net,
   async fn() {
     const [conn, client] = await tcpPair();
-    const chat = new Recorder(conn);
+    const chat = new Recorder(conn, { maxBufferedBytes: 64 * 1024 * 1024 });
     const words = new Uint32Array(4 * 1024 * 1024).map((_, i) => Math.imul(i, 2_654_435_761));
     const block = new Uint8Array(words.buffer); // 16 MiB
     chat.onConnect = () => {

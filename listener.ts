@@ -4,9 +4,11 @@
  * @module
  */
 
+import type { ChatConn } from "./chat_options.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { errorChannel } from "./diagnostics.ts";
 
-/** What a server runs on each connection; an `AsyncChat` is one. */
+/** What a server runs on each connection; an `AsyncChat` is one. What it counts goes into the server's `stats`. */
 export interface Servable {
   /** Starts; fulfils when it is over. */
   run(): Promise<void>;
@@ -14,6 +16,34 @@ export interface Servable {
   closeWhenDone(): void;
   /** Ends now. */
   close(reason?: Error): void;
+  /** Bytes read so far. */
+  readonly bytesReceived?: number;
+  /** Bytes written so far. */
+  readonly bytesSent?: number;
+  /** Frames that have ended so far. */
+  readonly framesReceived?: number;
+  /** Why it ended, if not in good order. */
+  readonly closeReason?: Error | undefined;
+}
+
+/** What a server has seen since it began. */
+export interface ServerStats {
+  /** Connections that were taken in, the refused ones not counted. */
+  accepted: number;
+  /** Connections that were refused for `maxConnectionsPerAddress`. */
+  refused: number;
+  /** Connections that are open now. */
+  open: number;
+  /** Times that a connection could not be taken in, or had no chat made for it. */
+  acceptErrors: number;
+  /** Bytes read, on all connections. */
+  bytesReceived: number;
+  /** Bytes written, on all connections. */
+  bytesSent: number;
+  /** Frames that have ended, on all connections. */
+  framesReceived: number;
+  /** How many chats ended for what reason: by the name of the error, or "done". */
+  closes: Record<string, number>;
 }
 
 /** Where and how to serve. */
@@ -38,6 +68,15 @@ export interface ServeOptions {
    * @default {Infinity}
    */
   maxConnections?: number;
+  /**
+   * At so many open connections from one address further ones are refused: told `refusal` and closed. Useless behind a
+   * proxy, whose address they all have.
+   *
+   * @default {Infinity}
+   */
+  maxConnectionsPerAddress?: number;
+  /** The last words to a connection that is refused, such as FTP's `421 Too many connections\r\n`; none by default. */
+  refusal?: string | Uint8Array;
   /**
    * How long `shutdown()` waits for chats to send their last words, in milliseconds, before it closes them.
    *
@@ -76,6 +115,10 @@ export interface ConnListener<Conn> {
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1_000;
 
+/** How long a refused connection has for its last words, and how many may have that at a time; the others are just closed. */
+const REFUSAL_MS = 2_000;
+const MOST_REFUSALS = 100;
+
 /** Errors of `accept` that are about the connection that came, and say nothing of the next: by name and by code. */
 const OF_ONE_PEER = /^(ConnectionReset|ConnectionAborted|NotConnected|ECONNRESET|ECONNABORTED|ENOTCONN|EPROTO)$/;
 
@@ -87,7 +130,7 @@ const OF_ONE_PEER = /^(ConnectionReset|ConnectionAborted|NotConnected|ECONNRESET
  * @param accept Makes the chat for a connection; the server runs it. When it throws, that connection is closed.
  * @returns The running server.
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
- * @throws {RangeError} when `maxConnections` or `drainTimeoutMs` is no number, or negative
+ * @throws {RangeError} when a limit is no number, or too small
  *
  * @example
  * ```ts no-run
@@ -131,6 +174,8 @@ export interface ChatServer extends AsyncDisposable {
   readonly finished: Promise<void>;
   /** How many connections are open. */
   readonly connections: number;
+  /** What has happened so far, counted; a copy. */
+  readonly stats: ServerStats;
   /**
    * Stops in good order: takes in no more, has every chat send its last words (`closeWhenDone()`), closes after
    * `drainTimeoutMs` those that are not done. A hook that never ends does not keep it from ending then.
@@ -145,11 +190,25 @@ export interface ChatServer extends AsyncDisposable {
 }
 
 /** The accept loop, over any listener. */
-export class ConnServer<Conn extends { close(): void }> implements ChatServer {
+export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #listener: ConnListener<Conn>;
   readonly #accept: (conn: Conn) => Servable;
-  readonly #chats = new Set<Servable>();
+  readonly #chats = new Map<Servable, string>(); // with the peer's address; "" where there is none
+  readonly #perAddress = new Map<string, number>();
+  readonly #refused = new Set<Conn>(); //           those that still hear their last words
+  readonly #ended: ServerStats = {
+    accepted: 0,
+    refused: 0,
+    open: 0,
+    acceptErrors: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+    framesReceived: 0,
+    closes: {},
+  };
   readonly #maxConnections: number;
+  readonly #maxConnectionsPerAddress: number;
+  readonly #refusal: Uint8Array;
   readonly #drainTimeoutMs: number;
   readonly #onError: (error: unknown) => void;
   readonly #clock: Clock;
@@ -164,6 +223,9 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
     this.#listener = listener;
     this.#accept = accept;
     this.#maxConnections = options.maxConnections ?? Infinity;
+    this.#maxConnectionsPerAddress = options.maxConnectionsPerAddress ?? Infinity;
+    const { refusal = "" } = options;
+    this.#refusal = typeof refusal === "string" ? new TextEncoder().encode(refusal) : refusal;
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
     this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", error));
     this.#clock = options.clock ?? systemClock;
@@ -185,10 +247,16 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
     return this.#chats.size;
   }
 
+  get stats(): ServerStats {
+    const stats = { ...this.#ended, open: this.#chats.size, closes: { ...this.#ended.closes } };
+    for (const chat of this.#chats.keys()) addCounts(stats, chat);
+    return stats;
+  }
+
   shutdown(): Promise<void> {
     if (!this.#stopping) {
       this.#stop();
-      for (const chat of this.#chats) chat.closeWhenDone();
+      for (const chat of this.#chats.keys()) chat.closeWhenDone();
       if (this.#chats.size > 0) {
         this.#callOffDeadline = this.#clock.after(this.#drainTimeoutMs, () => this.#closeAll());
       }
@@ -235,6 +303,9 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
   }
 
   #begin(conn: Conn): void {
+    const address = addressOf(conn);
+    const open = address === "" ? 0 : this.#perAddress.get(address) ?? 0;
+    if (open >= this.#maxConnectionsPerAddress) return void this.#refuse(conn);
     let chat: Servable;
     let over: Promise<void>;
     try {
@@ -242,22 +313,52 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
       over = chat.run();
     } catch (error) {
       this.#report(error);
-      try {
-        conn.close();
-      } catch {
-        // whoever threw has closed it
-      }
-      return;
+      return closeQuietly(conn);
     }
-    this.#chats.add(chat);
+    this.#ended.accepted++;
+    this.#chats.set(chat, address);
+    if (address !== "") this.#perAddress.set(address, open + 1);
     over.catch((error) => this.#report(error)).then(() => {
-      this.#chats.delete(chat);
+      this.#forget(chat);
       this.#wake?.();
       this.#finishIfDone();
     });
   }
 
+  /** A chat is over: what it counted is kept. */
+  #forget(chat: Servable): void {
+    const address = this.#chats.get(chat);
+    if (address === undefined) return; // it was over so late that nobody waited for it
+    this.#chats.delete(chat);
+    const open = this.#perAddress.get(address) ?? 0;
+    if (open > 1) this.#perAddress.set(address, open - 1);
+    else this.#perAddress.delete(address);
+    addCounts(this.#ended, chat);
+    const reason = chat.closeReason?.name ?? "done";
+    this.#ended.closes[reason] = (this.#ended.closes[reason] ?? 0) + 1;
+  }
+
+  /** Says the last words and closes as a chat does, so that they arrive. */
+  async #refuse(conn: Conn): Promise<void> {
+    this.#ended.refused++;
+    if (this.#refusal.length === 0 || this.#refused.size >= MOST_REFUSALS) return closeQuietly(conn);
+    this.#refused.add(conn);
+    const callOff = this.#clock.after(REFUSAL_MS, () => closeQuietly(conn));
+    try {
+      await conn.write(this.#refusal);
+      await conn.closeWrite?.();
+      const dropped = new Uint8Array(4096);
+      while (await conn.read(dropped) !== null);
+    } catch {
+      // It is gone, or its time is up: it was refused anyway.
+    }
+    callOff();
+    if (this.#refused.delete(conn)) closeQuietly(conn);
+  }
+
   #report(error: unknown): void {
+    this.#ended.acceptErrors++;
+    if (errorChannel.hasSubscribers) errorChannel.publish({ server: this, error });
     try {
       this.#onError(error);
     } catch (second) {
@@ -277,6 +378,8 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
   #stop(): void {
     this.#stopping = true;
     this.#listener.close();
+    for (const conn of this.#refused) closeQuietly(conn);
+    this.#refused.clear();
     this.#wake?.();
   }
 
@@ -287,7 +390,7 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
 
   #closeAll(): void {
     this.#callOffDeadline?.();
-    for (const chat of this.#chats) chat.close();
+    for (const chat of this.#chats.keys()) chat.close();
     if (this.#chats.size === 0) return;
     this.#callOffDeadline = this.#clock.after(0, () => {
       this.#chats.clear(); // each was over in that turn, but for one with a hook that waits: nobody waits for that
@@ -303,14 +406,37 @@ export class ConnServer<Conn extends { close(): void }> implements ChatServer {
   }
 }
 
-function checkOptions({ maxConnections = Infinity, drainTimeoutMs = 0 }: ServeOptions): void {
-  for (
-    const [name, value, least] of [["maxConnections", maxConnections, 1], [
-      "drainTimeoutMs",
-      drainTimeoutMs,
-      0,
-    ]] as const
-  ) {
+/** Adds what a chat has counted. */
+function addCounts(stats: ServerStats, chat: Servable): void {
+  stats.bytesReceived += chat.bytesReceived ?? 0;
+  stats.bytesSent += chat.bytesSent ?? 0;
+  stats.framesReceived += chat.framesReceived ?? 0;
+}
+
+/** The peer's address without its port; "" where it has none that could be counted. */
+function addressOf(conn: ChatConn): string {
+  const { hostname } = (conn.remoteAddr ?? {}) as { hostname?: unknown };
+  return typeof hostname === "string" ? hostname : "";
+}
+
+/** Closes a connection that somebody may have closed already. */
+function closeQuietly(conn: ChatConn): void {
+  try {
+    conn.close();
+  } catch {
+    // so it was
+  }
+}
+
+function checkOptions(options: ServeOptions): void {
+  const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, drainTimeoutMs = 0 } = options;
+  checkAtLeast(1, { maxConnections, maxConnectionsPerAddress });
+  checkAtLeast(0, { drainTimeoutMs });
+}
+
+function checkAtLeast(least: number, values: Record<string, number>): void {
+  for (const name in values) {
+    const value = values[name]!;
     if (typeof value === "number" && value >= least) continue;
     throw new RangeError(`Cannot serve: ${name} is ${value}, ${least} or more is wanted`);
   }

@@ -1,18 +1,31 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import type { ChatConn } from "./chat_options.ts";
 import { ConnServer, type Servable, serve, type ServeOptions } from "./listener.ts";
 import { AsyncChat } from "./mod.ts";
 import { FakeClock } from "./testing/mod.ts";
+import { turns } from "./testing/recorder.ts";
 
-/** Lets everything happen that needs no time. */
-async function turns(count = 50) {
-  for (let i = 0; i < count; i++) await Promise.resolve();
-}
-
-/** A connection that only knows whether it was closed. */
-class FakeConn {
+/** A connection that hears nothing, keeps what it is told, and knows whether it was closed. */
+class FakeConn implements ChatConn {
   closed = false;
+  written = "";
+  readonly remoteAddr: { hostname: string };
+  readonly #end = Promise.withResolvers<null>();
+
+  constructor(hostname = "192.0.2.1") {
+    this.remoteAddr = { hostname };
+  }
+  read() {
+    return this.#end.promise;
+  }
+  write(bytes: Uint8Array) {
+    this.written += new TextDecoder().decode(bytes);
+    return Promise.resolve(bytes.length);
+  }
   close() {
+    if (this.closed) throw new Error("Bad resource ID");
     this.closed = true;
+    this.#end.resolve(null);
   }
 }
 
@@ -297,6 +310,63 @@ Deno.test("ChatServer.ref() and unref() are the listener's", async () => {
   await server.shutdown();
 });
 
+Deno.test("serve() refuses more than maxConnectionsPerAddress, with its last words, and takes in who comes from elsewhere", async () => {
+  const { listener, clock, chats, server } = fakeServer({ maxConnectionsPerAddress: 2, refusal: "421 Too many\r\n" });
+  const conns = ["a", "a", "a", "b"].map((address) => new FakeConn(address));
+  listener.offer(...conns);
+  await turns();
+  assertEquals([chats.length, server.stats.refused], [3, 1]);
+  assertEquals(conns.map(({ written, closed }) => [written, closed]), [
+    ["", false],
+    ["", false],
+    ["421 Too many\r\n", false],
+    ["", false],
+  ]);
+  clock.advance(2_000); // it hears its last words for so long, as it does not end by itself
+  assertEquals(conns[2]!.closed, true);
+  chats[0]!.over.resolve();
+  await turns();
+  listener.offer(new FakeConn("a"));
+  await turns();
+  assertEquals([chats.length, server.connections, clock.pending], [4, 3, 0]);
+  await server.shutdown();
+});
+
+Deno.test("serve() just closes what it refuses when there are no last words, or when too many hear theirs", async () => {
+  const { listener, server } = fakeServer({ maxConnectionsPerAddress: 1 });
+  const silent = new FakeConn();
+  listener.offer(new FakeConn(), silent);
+  await turns();
+  assertEquals([silent.closed, silent.written], [true, ""]);
+  await server.shutdown();
+
+  const flooded = fakeServer({ maxConnectionsPerAddress: 1, refusal: new TextEncoder().encode("no") });
+  const flood = Array.from({ length: 102 }, () => new FakeConn());
+  flooded.listener.offer(...flood);
+  await turns(2_000);
+  assertEquals(flood.map(({ written }) => written).filter(Boolean).length, 100);
+  assertEquals(flood.filter(({ closed }) => closed).length, 1);
+  await flooded.server.shutdown();
+  assertEquals([flood.slice(1).every(({ closed }) => closed), flooded.clock.pending], [true, 0]);
+});
+
+Deno.test("ChatServer.stats counts what is open and what is over", async () => {
+  const { listener, chats, server } = fakeServer();
+  listener.offer(new FakeConn(), new FakeConn(), new FakeConn(), fault("ConnectionReset", "ECONNRESET"));
+  await turns();
+  const counts = [{ bytesReceived: 1, bytesSent: 10, framesReceived: 100 }, {}, { bytesReceived: 2 }];
+  counts.forEach((count, i) => Object.assign(chats[i]!, count));
+  const expected = { accepted: 3, refused: 0, acceptErrors: 1, bytesReceived: 3, bytesSent: 10, framesReceived: 100 };
+  assertEquals(server.stats, { ...expected, open: 3, closes: {} });
+  Object.assign(chats[1]!, { closeReason: fault("BrokenPipe", "EPIPE") });
+  chats[0]!.over.resolve();
+  chats[1]!.over.resolve();
+  await turns();
+  assertEquals(server.stats, { ...expected, open: 1, closes: { done: 1, BrokenPipe: 1 } });
+  await server.shutdown();
+  assertEquals(server.stats, { ...expected, open: 0, closes: { done: 2, BrokenPipe: 1 } });
+});
+
 Deno.test("serve() refuses limits that are none", () => {
   const accept = () => new FakeChat();
   assertThrows(
@@ -306,6 +376,11 @@ Deno.test("serve() refuses limits that are none", () => {
   );
   assertThrows(() => serve({ port: 0, drainTimeoutMs: NaN }, accept), RangeError, "drainTimeoutMs is NaN, 0 or more");
   assertThrows(() => serve({ port: 0, maxConnections: "5" as never }, accept), RangeError, "maxConnections is 5");
+  assertThrows(
+    () => serve({ port: 0, maxConnectionsPerAddress: -1 }, accept),
+    RangeError,
+    "PerAddress is -1, 1 or more",
+  );
 });
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
@@ -358,6 +433,21 @@ Deno.test({
     await using server = serve({ ...local, onError: () => {} }, (conn) => new Echo(conn));
     for (let i = 0; i < 200; i++) (await Deno.connect({ hostname: "127.0.0.1", port: portOf(server) })).close();
     assertEquals(await ask(portOf(server), "still here\n"), "still here\n");
+  },
+});
+
+Deno.test({
+  name: "serve() counts addresses, and its refusal arrives although the client has sent something",
+  ignore: !net,
+  async fn() {
+    const options = { ...local, maxConnectionsPerAddress: 1, refusal: "421 Too many\n" };
+    await using server = serve(options, (conn) => new Echo(conn));
+    using first = await Deno.connect({ hostname: "127.0.0.1", port: portOf(server) });
+    await first.write(new TextEncoder().encode("x\n"));
+    await first.read(new Uint8Array(2));
+    assertEquals(await ask(portOf(server), "unheard\n"), "421 Too many\n");
+    const { accepted, refused, framesReceived, bytesReceived, bytesSent } = server.stats;
+    assertEquals([accepted, refused, framesReceived, bytesReceived, bytesSent], [1, 1, 1, 2, 2]);
   },
 });
 

@@ -18,6 +18,7 @@
 import { parseArgs } from "node:util";
 import { AsyncChat } from "./chat.ts";
 import type { ChatConn, ChatOptions } from "./chat_options.ts";
+import type { ChatTimeoutError } from "./core/errors.ts";
 import {
   decodePath,
   formatResponseHead,
@@ -35,6 +36,13 @@ const DEFAULT_PORT = 8888;
 const LONGEST_HEAD = 16_384;
 /** The longest content that is skipped to keep a connection, in bytes: nginx's `client_max_body_size`. */
 const LONGEST_CONTENT = 1_048_576;
+
+/** How long a connection is kept for another request: nginx's `keepalive_timeout` is 75 s, Apache's 5 s. */
+const IDLE_TIMEOUT_MS = 60_000;
+/** How long a head may take, or its content: Apache's `RequestReadTimeout` for a head is 20 to 40 s. */
+const HEAD_TIMEOUT_MS = 30_000;
+/** A machine's first limit on open files is most often 1024; whoever raises it raises this too. */
+const MOST_CONNECTIONS = 1_000;
 
 /** An empty line ends a head. Those with a bare LF are no lines, but waiting on behind one would leave the client waiting too. */
 const EMPTY_LINE = "\r\n\r\n";
@@ -59,7 +67,7 @@ export class Greeter extends AsyncChat {
    * @param options Limits; the request head has its own.
    */
   constructor(conn: ChatConn, options: GreeterOptions = {}) {
-    super(conn, options);
+    super(conn, { idleTimeoutMs: IDLE_TIMEOUT_MS, frameTimeoutMs: HEAD_TIMEOUT_MS, ...options });
     this.#onAnswer = options.onAnswer;
     this.#expectHead();
   }
@@ -110,6 +118,13 @@ export class Greeter extends AsyncChat {
         ? { status: 414, problem: `the request line is longer than ${LONGEST_HEAD} bytes` }
         : { status: 431, problem: `the head is longer than ${LONGEST_HEAD} bytes` },
     );
+  }
+
+  /** A client that does not finish its request is told so; one that only keeps its connection is let go quietly. */
+  protected override handleTimeout(error: ChatTimeoutError): void {
+    if (error.kind === "write") return this.close(error);
+    if (!this.#headBegun && this.#request === null) return this.closeWhenDone();
+    this.#refuse({ status: 408, problem: `the request has not ended in ${error.limitMs} ms` });
   }
 
   /** A client that goes in the middle of a head is told; one that sent nothing, as browsers' spare connections do, is not. */
@@ -165,12 +180,13 @@ export class Greeter extends AsyncChat {
 /**
  * Serves the greeter.
  *
- * @param options As for `serve`; the port is 8888 and the address `localhost` by default.
+ * @param options As for `serve`; by default the port is 8888, the address `localhost`, and there are 1,000 connections at most.
  * @returns The running server.
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  */
 export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {}): ChatServer {
-  return serve({ port: DEFAULT_PORT, hostname: "localhost", ...options }, (conn) => new Greeter(conn, options));
+  const defaults = { port: DEFAULT_PORT, hostname: "localhost", maxConnections: MOST_CONNECTIONS };
+  return serve({ ...defaults, ...options }, (conn) => new Greeter(conn, options));
 }
 
 const encoder = new TextEncoder();
@@ -212,7 +228,7 @@ Usage: deno run --allow-net server.ts [options]
 
   --port <number>       port to listen on, 0 for any free one (default ${DEFAULT_PORT})
   --hostname <address>  address to listen on, 0.0.0.0 for all (default localhost)
-  --verbose             print a line about each request
+  --verbose             print a line about each request, and one at the end about all
   --help                print this`;
 
 interface Flags {
@@ -279,6 +295,14 @@ async function main(): Promise<void> {
   const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] as const : ["SIGINT", "SIGTERM"] as const;
   for (const signal of signals) Deno.addSignalListener(signal, stop);
   await server.finished;
+  if (flags.verbose) console.log(summary(server));
+}
+
+function summary({ stats }: ChatServer): string {
+  const { accepted, refused, framesReceived, bytesReceived, bytesSent, acceptErrors, closes } = stats;
+  const ends = Object.entries(closes).map(([reason, count]) => `${count} ${reason}`).join(", ") || "none";
+  return `Served ${accepted} connections (${refused} refused, ${acceptErrors} errors): ${framesReceived} frames, ` +
+    `${bytesReceived} bytes in, ${bytesSent} out; ended: ${ends}`;
 }
 
 if (import.meta.main) await main();

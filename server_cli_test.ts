@@ -40,7 +40,12 @@ Deno.test({
       assertStringIncludes(await answer.text(), "Hello kongxx! ");
       const { code, out } = await end(signal); // with the connection kept alive
       assertEquals(code, 0);
-      assertMatch(out, /^127\.0\.0\.1:[0-9]+ GET \/kongxx 200\n$/);
+      const [request, summary] = out.split("\n");
+      assertMatch(request!, /^127\.0\.0\.1:[0-9]+ GET \/kongxx 200$/);
+      assertMatch(
+        summary!,
+        /^Served 1 connections \(0 refused, 0 errors\): 1 frames, [0-9]+ bytes in, 199 out; ended: 1 done$/,
+      );
     }
   },
 });

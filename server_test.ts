@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Greeter, type GreeterOptions, serveGreeter } from "./server.ts";
-import { everyCut, memoryPair, randomCut, scriptedConn } from "./testing/mod.ts";
+import { everyCut, FakeClock, memoryPair, randomCut, scriptedConn } from "./testing/mod.ts";
+import { turns } from "./testing/recorder.ts";
 
 const encoder = new TextEncoder();
 
@@ -172,6 +173,43 @@ Deno.test("Greeter tells onAnswer who asked what and what it got", async () => {
   const lines: string[] = [];
   await answerTo(["GET /x HTTP/1.1\r\nHost: h\r\n\r\n\x16"], { onAnswer: (line) => lines.push(line) });
   assertEquals(lines, ["- GET /x 200", "- - - 400"]);
+});
+
+Deno.test("Greeter tells a client that does not finish its request in time, and lets go a silent one without a word", async () => {
+  const cases: [string, number, number[]][] = [
+    ["", 66_000, []],
+    ["GET /a HTTP/1.1\r\nHost: h\r\n\r\n", 66_000, [200]],
+    ["GET /a HTTP/1.1\r\n", 33_000, [408]],
+    ["GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", 33_000, [408]],
+  ];
+  for (const [request, ms, statuses] of cases) {
+    const clock = new FakeClock();
+    const [conn, peer] = memoryPair();
+    const over = new Greeter(conn, { clock }).run();
+    await peer.send(request);
+    for (let passed = 0; passed < ms; passed += 1_000) {
+      await turns(10);
+      clock.advance(1_000);
+    }
+    assertEquals(statusesIn(await peer.receiveText()), statuses, request);
+    peer.close();
+    await over;
+    assertEquals(clock.pending, 0);
+  }
+});
+
+Deno.test("Greeter ends with an error when the client takes nothing", async () => {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair({ capacity: 10 });
+  const greeter = new Greeter(conn, { clock });
+  const over = greeter.run();
+  await peer.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+  await turns();
+  clock.advance(1_000);
+  clock.advance(65_000);
+  await over;
+  assertEquals(greeter.closeReason?.name, "ChatTimeoutError");
+  peer.close();
 });
 
 // ------------------------------------------------------------------------------------------------------------- real clients

@@ -4,6 +4,8 @@
  * Bad arguments are plain `TypeError` and `RangeError`; what the network raises is passed on as it came.
  */
 
+import type { TimeoutKind } from "./deadlines.ts";
+
 /** The peer sent a frame with more data than its terminator allows. */
 export class FrameTooLongError extends Error {
   /** The most bytes of data that the frame might have had, its terminator not counted. */
@@ -22,6 +24,48 @@ export class FrameTooLongError extends Error {
     this.name = "FrameTooLongError";
     this.limit = limit;
     this.received = received;
+  }
+}
+
+/** The peer kept the chat waiting for longer than it may. */
+export class ChatTimeoutError extends Error {
+  /** For what: its next byte ("idle"), the end of a frame ("frame"), or its taking what was sent ("write"). */
+  readonly kind: TimeoutKind;
+  /** How long it might have taken, in milliseconds. */
+  readonly limitMs: number;
+
+  /**
+   * Tells what took too long.
+   *
+   * @param kind What was waited for.
+   * @param limitMs How long it might have taken, in milliseconds.
+   */
+  constructor(kind: TimeoutKind, limitMs: number) {
+    super(`Cannot wait any longer: ${WAITED_FOR[kind]} in ${limitMs} ms, it is wanted sooner`);
+    this.name = "ChatTimeoutError";
+    this.kind = kind;
+    this.limitMs = limitMs;
+  }
+}
+
+/** More was pushed than the peer takes. */
+export class OutgoingOverflowError extends Error {
+  /** The most bytes that might have waited to be written. */
+  readonly limit: number;
+  /** How many did. */
+  readonly buffered: number;
+
+  /**
+   * Tells how much waited.
+   *
+   * @param limit The most bytes that might have waited.
+   * @param buffered How many did.
+   */
+  constructor(limit: number, buffered: number) {
+    super(`Cannot hold what was pushed: ${buffered} bytes wait to be written, at most ${limit} are wanted`);
+    this.name = "OutgoingOverflowError";
+    this.limit = limit;
+    this.buffered = buffered;
   }
 }
 
@@ -44,6 +88,12 @@ export function describe(value: unknown): string {
   if (typeof value === "object") return `an object of class ${value.constructor?.name ?? "null"}`;
   return `a ${typeof value}`;
 }
+
+const WAITED_FOR: Record<TimeoutKind, string> = {
+  idle: "no byte has come",
+  frame: "the frame has not ended",
+  write: "the peer has taken nothing",
+};
 
 /** What was thrown, as an Error. */
 export function asError(thrown: unknown): Error {

@@ -50,6 +50,7 @@ export class FrameSplitter {
   #framing: Framing | null = null; //   null before any terminator was set
   #framingAfterSkip: Framing | null = null; // set while a frame was being skipped; in force when that is over
   #remaining = 0; //       of a count: bytes still to come
+  #frameNumber = 0;
   #frameBytes = 0; //      data of the current frame told so far
   #pieceStart = 0; //      the last "data" answer, as a range of buffer.filled
   #pieceEnd = 0;
@@ -76,6 +77,16 @@ export class FrameSplitter {
   /** The most data that the current frame may have; raw data is not counted, but who gathers it needs a bound. */
   get limit(): number {
     return this.#framing!.limit;
+  }
+
+  /** Which frame it is, counting all that began, also at a change of the terminator. */
+  get frameNumber(): number {
+    return this.#frameNumber;
+  }
+
+  /** Whether a byte of the current frame has come; raw, there are no frames. */
+  get frameBegun(): boolean {
+    return this.#framing !== null && !isRaw(this.#framing) && (this.#frameBytes > 0 || this.#buffer.length > 0);
   }
 
   /** Whether the current frame is being dropped. */
@@ -204,6 +215,7 @@ export class FrameSplitter {
 
   #begin(framing: Framing): void {
     this.#framing = framing;
+    this.#frameNumber++;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
     this.#found = -1;

@@ -20,6 +20,11 @@ export class FakeClock implements Clock {
   #now = 0;
   #timers: { at: number; callback: () => void }[] = [];
 
+  /** The time that it has been moved to, in milliseconds. */
+  now(): number {
+    return this.#now;
+  }
+
   /** How many timers have been set and have neither rung nor been called off. */
   get pending(): number {
     return this.#timers.length;
