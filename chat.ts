@@ -622,7 +622,7 @@ export abstract class AsyncChat implements AsyncDisposable {
           frameNumber: this.#splitter.frameNumber,
           frameBegun: this.#splitter.frameBegun,
           bytesSent: this.#writer.bytesSent,
-          bufferedAmount: this.#writer.bufferedAmount,
+          outputPending: this.#writer.pending,
         });
         if (kind !== null) this.#timedOut(kind);
       },

@@ -19,6 +19,7 @@ export class WritePump {
   #started = false;
   #running = false; //      the loop is at work, or about to be
   #over = false; //         it has ended, or was stopped
+  #ending = false; //       all is written, and closeWrite() is pending
   #waitsForProducer = false;
   #drops = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
   #bytesSent = 0;
@@ -42,6 +43,11 @@ export class WritePump {
 
   get bytesSent(): number {
     return this.#bytesSent;
+  }
+
+  /** Whether the peer has something to take: bytes, or the end of our side. */
+  get pending(): boolean {
+    return this.#ending || this.#outbox.bufferedAmount > 0;
   }
 
   /** Whether a push would be sent. */
@@ -119,6 +125,7 @@ export class WritePump {
 
   /** Drops what is queued, and writes nothing more. */
   stop(reason?: Error): void {
+    this.#ending = false;
     this.#over = true;
     this.drop(reason);
   }
@@ -155,7 +162,6 @@ export class WritePump {
         const bytes = this.#outbox.peek();
         if (bytes !== null) {
           const count = await this.#conn.write(bytes);
-          if (this.#over) return;
           this.#outbox.advance(count);
           this.#bytesSent += count;
           this.#tellWaiters();
@@ -170,6 +176,7 @@ export class WritePump {
           this.#outbox.feed(asked!, piece);
           this.#tellWaiters();
         } else if (this.#outbox.sealed) {
+          this.#ending = true;
           await this.#conn.closeWrite?.();
           return this.#end();
         } else {

@@ -23,7 +23,8 @@ export interface Vitals {
   /** Whether a byte of that frame has come. */
   readonly frameBegun: boolean;
   readonly bytesSent: number;
-  readonly bufferedAmount: number;
+  /** Whether the peer has something to take. */
+  readonly outputPending: boolean;
 }
 
 /** The clocks of one chat. */
@@ -55,10 +56,10 @@ export class Deadlines {
       this.#frameSince += gone;
     }
     // Who is sent something need not speak: whether he takes it is another clock's to watch.
-    if (vitals.bytesReceived !== this.#received || vitals.bufferedAmount > 0) this.#idleSince = now;
+    if (vitals.bytesReceived !== this.#received || vitals.outputPending) this.#idleSince = now;
     const frame = vitals.frameBegun ? vitals.frameNumber : -1;
     if (frame !== this.#frame) this.#frameSince = now;
-    if (vitals.bytesSent !== this.#sent || vitals.bufferedAmount === 0) this.#writeSince = now;
+    if (vitals.bytesSent !== this.#sent || !vitals.outputPending) this.#writeSince = now;
     this.#received = vitals.bytesReceived;
     this.#frame = frame;
     this.#sent = vitals.bytesSent;

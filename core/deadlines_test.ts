@@ -7,7 +7,7 @@ const quiet: Vitals = {
   frameNumber: 1,
   frameBegun: false,
   bytesSent: 0,
-  bufferedAmount: 0,
+  outputPending: false,
 };
 
 const none: TimeLimits = { idleTimeoutMs: 0, frameTimeoutMs: 0, writeTimeoutMs: 0 };
@@ -43,7 +43,7 @@ Deno.test("Deadlines.look() begins the idle time anew with each byte", () => {
 });
 
 Deno.test("Deadlines.look() finds nobody idle while something waits to be written", () => {
-  const seen = [...times(5, { bufferedAmount: 9, bytesSent: 0 }), ...times(3, {})];
+  const seen = [...times(5, { outputPending: true, bytesSent: 0 }), ...times(3, {})];
   assertEquals(tell({ idleTimeoutMs: 30 }, seen), ["idle 80"]);
 });
 
@@ -73,15 +73,15 @@ Deno.test("Deadlines.look() stands still while the peer waits for us", () => {
 });
 
 Deno.test("Deadlines.look() tells of a peer that takes nothing, also while it waits for us", () => {
-  const stuck = { bufferedAmount: 5, bytesSent: 7, peerWaits: true };
+  const stuck = { outputPending: true, bytesSent: 7, peerWaits: true };
   assertEquals(tell({ writeTimeoutMs: 30 }, times(4, stuck)), ["write 40"]);
-  const slow = Array.from({ length: 9 }, (_, i) => ({ bufferedAmount: 5, bytesSent: i }));
+  const slow = Array.from({ length: 9 }, (_, i) => ({ outputPending: true, bytesSent: i }));
   assertEquals(tell({ writeTimeoutMs: 30 }, slow), []);
   assertEquals(tell({ writeTimeoutMs: 30 }, [...times(3, stuck), {}, ...times(2, { ...stuck, bytesSent: 0 })]), []);
 });
 
 Deno.test("Deadlines.look() without limits tells of nothing", () => {
-  assertEquals(tell({}, times(100, { frameBegun: true, bufferedAmount: 1 })), []);
+  assertEquals(tell({}, times(100, { frameBegun: true, outputPending: true })), []);
 });
 
 Deno.test("shortestLimit() leaves out limits that are none", () => {
