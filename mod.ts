@@ -7,7 +7,7 @@
  * connection that comes.
  *
  * @example A line protocol in fifteen lines
- * ```ts
+ * ```ts no-run
  * import { AsyncChat, serve } from "@asynchat/asynchat";
  *
  * class Shout extends AsyncChat {
@@ -22,7 +22,7 @@
  *   }
  * }
  *
- * if (import.meta.main) serve({ port: 7000 }, (conn) => new Shout(conn));
+ * serve({ port: 7000 }, (conn) => new Shout(conn));
  * ```
  *
  * The terminator may change in any hook, and the change applies to the very next byte. So lines and counted blocks mix freely:
