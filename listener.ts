@@ -133,7 +133,7 @@ const OF_ONE_PEER = /^(ConnectionReset|ConnectionAborted|NotConnected|ECONNRESET
  * @throws {RangeError} when a limit is no number, or too small
  *
  * @example
- * ```ts no-run
+ * ```ts ignore
  * import { AsyncChat, serve } from "@asynchat/asynchat";
  *
  * class Echo extends AsyncChat {

@@ -7,7 +7,7 @@
  * connection that comes.
  *
  * @example A line protocol in fifteen lines
- * ```ts no-run
+ * ```ts ignore
  * import { AsyncChat, serve } from "@asynchat/asynchat";
  *
  * class Shout extends AsyncChat {
@@ -57,7 +57,7 @@
  * A client is the same class over a connection that you opened:
  *
  * @example The other side
- * ```ts no-run
+ * ```ts ignore
  * import { AsyncChat } from "@asynchat/asynchat";
  *
  * class Ask extends AsyncChat {

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 
 const deno = Deno.execPath();
 const here = new URL(".", import.meta.url);
@@ -21,7 +21,9 @@ Deno.test({
   ignore: !allowed,
   async fn() {
     const readme = await Deno.readTextFile(new URL("README.md", here));
-    const program = /```ts no-run\n(.*?)```/s.exec(readme)![1]!;
+    const program = /```ts ignore\n(.*?)```/s.exec(readme)![1]!;
+    const frontPage = (await Deno.readTextFile(new URL("mod.ts", here))).replaceAll(/^ \*(\/| |$)/gm, "");
+    assertStringIncludes(frontPage, program.replace(/ \/\/ deno add.*/, "")); // which no other test runs
     assertEquals(program.trimEnd().split("\n").length, 15);
     const args = [
       "run",

@@ -5,7 +5,7 @@
  * Run it: `deno run --allow-net server.ts`, or `--help` for its flags. In a program of your own:
  *
  * @example
- * ```ts no-run
+ * ```ts ignore
  * import { serveGreeter } from "@asynchat/asynchat/server";
  *
  * await using server = serveGreeter({ port: 8888 });

@@ -1,0 +1,80 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { concat } from "@std/bytes/concat";
+import { everyCut, randomCut, seededRandom } from "./cuts.ts";
+
+/** `length` bytes that are all different, as long as there are no more than 256. */
+const bytes = (length: number) => Uint8Array.from({ length }, (_, at) => at);
+
+Deno.test("everyCut() gives each way to cut once, each of them whole and without empty pieces", () => {
+  for (let length = 1; length <= 10; length++) {
+    const seen = new Set<string>();
+    for (const pieces of everyCut(bytes(length))) {
+      assertEquals(concat(pieces), bytes(length));
+      assert(pieces.every((piece) => piece.length > 0));
+      seen.add(pieces.map((piece) => piece.length).join());
+    }
+    assertEquals(seen.size, 2 ** (length - 1));
+  }
+});
+
+Deno.test("everyCut() begins with one piece and ends with a piece a byte", () => {
+  const cuts = [...everyCut(bytes(14))];
+  assertEquals(cuts.length, 8192);
+  assertEquals([cuts[0]!.length, cuts.at(-1)!.length], [1, 14]);
+});
+
+Deno.test("everyCut() of nothing is one cut without a piece", () => {
+  assertEquals([...everyCut(bytes(0))], [[]]);
+});
+
+Deno.test("everyCut() gives views", () => {
+  const whole = bytes(3);
+  for (const pieces of everyCut(whole)) assert(pieces.every((piece) => piece.buffer === whole.buffer));
+});
+
+Deno.test("randomCut() gives all bytes in pieces of 1 to about twice the mean", () => {
+  for (let seed = 0; seed < 50; seed++) {
+    for (const mean of [1, 2, 8, 100]) {
+      const whole = bytes(250);
+      const sizes = randomCut(whole, seed, mean).map((piece) => piece.length);
+      assertEquals(concat(randomCut(whole, seed, mean)), whole, `seed ${seed}`);
+      assert(sizes.every((size) => size >= 1 && size <= 2 * mean), `seed ${seed}, ${mean}: ${sizes}`);
+    }
+  }
+});
+
+Deno.test("randomCut() has pieces of the mean size that it is asked for, 8 if it is not asked", () => {
+  const whole = new Uint8Array(100_000);
+  for (const [cut, mean] of [[randomCut(whole, 1), 8], [randomCut(whole, 1, 50), 50]] as const) {
+    const actual = whole.length / cut.length;
+    assert(Math.abs(actual - mean) < mean / 10, `${actual} bytes a piece, ${mean} are wanted`);
+  }
+});
+
+Deno.test("randomCut() cuts the same way for the same seed, and another way for another", () => {
+  const whole = bytes(200);
+  assertEquals(randomCut(whole, 7), randomCut(whole, 7));
+  assertNotEquals(randomCut(whole, 7), randomCut(whole, 8));
+});
+
+Deno.test("randomCut() of nothing is no piece", () => {
+  assertEquals(randomCut(bytes(0), 1), []);
+});
+
+Deno.test("seededRandom() gives the numbers of mulberry32, from 0 up to and without 1", () => {
+  const random = seededRandom(1);
+  // The first five of the published algorithm for the seed 1, times 2^32.
+  const published = [2_693_262_067, 11_749_833, 2_265_367_787, 4_213_581_821, 4_159_151_403];
+  assertEquals(Array.from({ length: 5 }, () => random() * 2 ** 32), published);
+  for (let drawn = 0; drawn < 10_000; drawn++) {
+    const number = random();
+    assert(number >= 0 && number < 1, String(number));
+  }
+});
+
+Deno.test("seededRandom() gives the same for the same low 32 bits of a seed, and draws of two do not mix", () => {
+  const [one, other, third] = [seededRandom(5), seededRandom(5 + 2 ** 32), seededRandom(6)];
+  const drawn = Array.from({ length: 100 }, () => [one(), third(), other()] as const);
+  assert(drawn.every(([a, _, b]) => a === b));
+  assert(drawn.every(([a, c]) => a !== c));
+});
