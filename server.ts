@@ -171,9 +171,9 @@ export class Greeter extends AsyncChat {
     this.push(head);
     if (request?.method !== "HEAD") this.push(body);
     if (!keepAlive) this.closeWhenDone();
-    this.#onAnswer?.(
-      `${formatAddr(this.conn.remoteAddr)} ${request?.method ?? "-"} ${request?.target ?? "-"} ${status}`,
-    );
+    if (this.#onAnswer === undefined) return;
+    const asked = request === undefined ? "- -" : `${request.method} ${printable(request.target)}`;
+    this.#onAnswer(`${formatAddr(this.conn.remoteAddr)} ${asked} ${status}`);
   }
 }
 
@@ -213,6 +213,11 @@ function httpDate(): string {
     dateText = new Date(second * 1000).toUTCString();
   }
   return dateText;
+}
+
+/** A target as it may be shown on a terminal: what is beyond ASCII may be a control sequence there. */
+function printable(target: string): string {
+  return target.replace(/[^\x21-\x7e]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function formatAddr(addr: unknown): string {

@@ -173,6 +173,10 @@ Deno.test("Greeter tells onAnswer who asked what and what it got", async () => {
   const lines: string[] = [];
   await answerTo(["GET /x HTTP/1.1\r\nHost: h\r\n\r\n\x16"], { onAnswer: (line) => lines.push(line) });
   assertEquals(lines, ["- GET /x 200", "- - - 400"]);
+  lines.length = 0;
+  const controls = Uint8Array.from("GET /\x9b31mK\xc3\xb6ln HTTP/1.0\r\n\r\n", (char) => char.charCodeAt(0));
+  await answerTo([controls], { onAnswer: (line) => lines.push(line) });
+  assertEquals(lines, ["- GET /%9B31mK%C3%B6ln 400"]); // nothing that a terminal would obey
 });
 
 Deno.test("Greeter tells a client that does not finish its request in time, and lets go a silent one without a word", async () => {
