@@ -468,7 +468,7 @@ export abstract class AsyncChat implements AsyncDisposable {
         await this.#held;
         continue;
       }
-      if (this.#writer.bufferedAmount > this.#options.highWaterMark) {
+      if (this.#writer.isOver(this.#options.highWaterMark)) {
         this.#paused = true;
         await this.#writer.room(this.#options.highWaterMark);
         this.#paused = false;

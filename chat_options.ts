@@ -33,7 +33,7 @@ export interface ChatOptions {
    */
   maxFrameBytes?: number;
   /**
-   * While more bytes than this wait to be written, no frame is dispatched and nothing is read.
+   * While more bytes than this wait to be written (or more than 16 producers), no frame is dispatched and nothing is read.
    *
    * @default {65536} as Twisted and asyncio
    */

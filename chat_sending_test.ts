@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError, type ProducerLike, SimpleProducer } from "./mod.ts";
 import { memoryPair, scriptedConn } from "./testing/mod.ts";
@@ -304,4 +305,83 @@ Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is
   }
   peer.close();
   await over;
+});
+
+// ------------------------------------------------------------------------------------------- what once was wrong, and is not
+
+Deno.test("AsyncChat stops the input while many producers are queued, as their bytes cannot be counted", async () => {
+  const [conn, peer] = memoryPair({ capacity: 10 });
+  const chat = new Recorder(conn);
+  chat.onFrame = () => chat.pushWithProducer([bytes("x".repeat(20_000))]);
+  const over = chat.run();
+  await peer.send("\r\n".repeat(100));
+  await turns();
+  assertEquals(chat.framesReceived, 17);
+  await peer.receive(20_000);
+  await turns();
+  assertEquals(chat.framesReceived, 18);
+  chat.close();
+  await over;
+  peer.close();
+});
+
+Deno.test("AsyncChat.push() after discardBuffers() is sent, though a producer that was asked before never answers", async () => {
+  const [conn, peer] = memoryPair({ capacity: 1 });
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  chat.push("ab");
+  chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
+  await turns();
+  chat.discardBuffers(); // a write is pending, and so is the producer
+  chat.push("c");
+  assertEquals(await peer.receiveText(3), "abc"); // the write that was pending went on
+  peer.close();
+  await over;
+});
+
+Deno.test("AsyncChat.close() by a generator that is being asked ends it without blame", async () => {
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  let ended = false;
+  chat.onConnect = () =>
+    chat.pushWithProducer((function* () {
+      try {
+        yield bytes("a");
+        chat.close();
+        yield bytes("b");
+      } finally {
+        ended = true;
+      }
+    })());
+  await chat.run();
+  await written;
+  await turns();
+  assertEquals([ended, chat.errors, chat.reasons], [true, [], [undefined]]);
+});
+
+Deno.test("AsyncChat.handleError() is told once of a stream that failed, and our side is not ended as if all were sent", async () => {
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  chat.onError = () => {};
+  chat.onConnect = () => {
+    chat.pushWithProducer(new ReadableStream({ pull: (controller) => controller.error("not even an Error") }));
+    chat.closeWhenDone();
+  };
+  await chat.run();
+  await written;
+  assertEquals([chat.errors, conn.calls.closeWrite], [["not even an Error"], 0]);
+  assertEquals(chat.reasons[0]?.cause, "not even an Error");
+});
+
+Deno.test("AsyncChat copies what it says it copies, also of a node:buffer whose slice() is a view", async () => {
+  const terminator = Buffer.from("\n");
+  const unread = Buffer.from("a\nb\n");
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn, { unread });
+  chat.setTerminator(terminator);
+  terminator[0] = 0x78;
+  unread.fill(0x79);
+  await chat.run();
+  await written;
+  assertEquals(chat.events, ["connect", "frame a", "frame b", "eof", "close"]);
 });

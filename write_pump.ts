@@ -5,6 +5,8 @@ import type { Source } from "./core/producer.ts";
 
 /** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
 const MOST_EMPTY_WRITES = 100;
+/** Producers in the queue that stop the input. Each may be a file or a stream that is open. */
+const MOST_PRODUCERS = 16;
 
 /**
  * The one that writes: empties an outbox into a connection, asks producers, tells who waits how far it is.
@@ -21,6 +23,7 @@ export class WritePump {
   #over = false; //         it has ended, or was stopped
   #ending = false; //       all is written, and closeWrite() is pending
   #waitsForProducer = false;
+  #asking: Source | null = null; // the producer that is being asked at this moment
   #drops = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
   #bytesSent = 0;
   #flushWaiters: { ticket: number; resolve: () => void }[] = [];
@@ -91,7 +94,12 @@ export class WritePump {
     return promise;
   }
 
-  /** Fulfils when no more than `mark` bytes wait, or `release()` was called. One may wait at a time. */
+  /** Whether more waits than it should: more than `mark` bytes, or many producers, whose bytes nobody can count. */
+  isOver(mark: number): boolean {
+    return this.#outbox.bufferedAmount > mark || this.#outbox.sources > MOST_PRODUCERS;
+  }
+
+  /** Fulfils when that is no longer so, or `release()` was called. One may wait at a time. */
   room(mark: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#roomWaiter = { mark, resolve };
@@ -106,20 +114,19 @@ export class WritePump {
 
   /** Drops what is queued and tells the producers so. A write that is pending goes on. */
   drop(reason?: Error): void {
+    this.#drops++;
+    if (this.#waitsForProducer) this.#waitsForProducer = this.#running = false;
     for (const source of this.#outbox.clear()) void this.#cancel(source, reason);
-    if (this.#waitsForProducer) {
-      this.#waitsForProducer = this.#running = false;
-      this.#drops++;
-    }
     this.#tellWaiters();
   }
 
-  /** Tells a producer that nobody will ask it again. A failing one may answer with its own failure, which is known. */
-  async #cancel(source: Source, reason: unknown): Promise<void> {
+  /** Tells a producer that nobody will ask it again. One that has failed may answer with its failure, which is known. */
+  async #cancel(source: Source, reason: Error | undefined): Promise<void> {
     try {
+      if (source === this.#asking) await null; // a generator that ends its own chat cannot be told while it runs
       await source.cancel(reason);
     } catch (error) {
-      if (error !== reason) this.#onProducerError(error);
+      if (error !== reason && error !== reason?.cause) this.#onProducerError(error);
     }
   }
 
@@ -152,19 +159,24 @@ export class WritePump {
 
   async #run(): Promise<void> {
     try {
-      const drops = this.#drops;
+      let drops = this.#drops;
       let emptyWrites = 0;
       let made: Promise<Uint8Array | null> | null = null; // by a producer that could not answer at once
       let asked: Source | null = null;
       while (!this.#over) {
         // A producer is asked for as long as it answers at once, so that its small pieces go out together.
         while (made === null && (asked = this.#outbox.source()) !== null) made = this.#ask(asked);
+        if (this.#over) return; // it threw, or it ended the chat
         const bytes = this.#outbox.peek();
         if (bytes !== null) {
           const count = await this.#conn.write(bytes);
           this.#outbox.advance(count);
           this.#bytesSent += count;
           this.#tellWaiters();
+          if (drops !== this.#drops) { // what was asked then was dropped with the rest
+            drops = this.#drops;
+            made = null;
+          }
           emptyWrites = count === 0 ? emptyWrites + 1 : 0;
           if (emptyWrites === MOST_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
         } else if (made !== null) {
@@ -191,6 +203,7 @@ export class WritePump {
 
   /** Pulls a producer; what it has made at once is taken in, a promise is given back. */
   #ask(source: Source): Promise<Uint8Array | null> | null {
+    this.#asking = source;
     try {
       const piece = source.pull();
       if (!(piece instanceof Promise)) {
@@ -200,6 +213,8 @@ export class WritePump {
       return piece.catch((error) => this.#producerFailed(source, error));
     } catch (error) {
       return this.#producerFailed(source, error);
+    } finally {
+      this.#asking = null;
     }
   }
 
@@ -224,7 +239,7 @@ export class WritePump {
       this.#flushWaiters[told++]!.resolve();
     }
     if (told > 0) this.#flushWaiters.splice(0, told);
-    if (this.#roomWaiter !== null && this.#outbox.bufferedAmount <= this.#roomWaiter.mark) this.release();
+    if (this.#roomWaiter !== null && !this.isOver(this.#roomWaiter.mark)) this.release();
   }
 }
 

@@ -26,7 +26,7 @@ export class ReceiveBuffer {
   constructor(largestRead: number, unread: Uint8Array = NOTHING) {
     this.#largestRead = largestRead;
     this.#space = Math.min(SMALLEST_READ, largestRead);
-    if (unread.length > 0) this.#storage = this.#filled = unread.slice();
+    if (unread.length > 0) this.#storage = this.#filled = new Uint8Array(unread);
   }
 
   /** How many bytes wait. */

@@ -36,6 +36,7 @@ export class Outbox {
   #ready = 0; //        bytes in #chunks
   #behind = 0; //       bytes in #waiting
   #lent = 0; //         chunks in #chunks that are lent
+  #sources = 0; //      producers in #waiting
   #tickets = 0; //      pushes so far
   #written = 0; //      the last push that is written, it and all before it
   #sealed = false;
@@ -60,6 +61,11 @@ export class Outbox {
     return this.#sealed;
   }
 
+  /** How many producers are at work or wait. */
+  get sources(): number {
+    return this.#sources;
+  }
+
   /** The producer at work or next at work, whether it is to be asked now or not. */
   get current(): Source | null {
     return this.#waiting[0]?.source ?? null;
@@ -81,6 +87,7 @@ export class Outbox {
 
   /** Puts a producer at the end of the queue. */
   pushSource(source: Source): void {
+    this.#sources++;
     this.#waiting.push({ source, bytes: NOTHING, ticket: ++this.#tickets });
   }
 
@@ -105,6 +112,7 @@ export class Outbox {
     }
     const next = this.#waiting.findIndex(({ source }, at) => at > 0 && source !== null);
     const [ended, ...freed] = this.#waiting.splice(0, next < 0 ? this.#waiting.length : next);
+    this.#sources--;
     this.#done(ended!.ticket);
     for (const { bytes, ticket } of freed) {
       this.#behind -= bytes.length;
@@ -156,7 +164,11 @@ export class Outbox {
     this.#chunks.length = 0;
     this.#waiting.length = 0;
     this.#writing = null;
-    this.#ready = this.#behind = this.#lent = 0;
+    this.#ready =
+      this.#behind =
+      this.#lent =
+      this.#sources =
+        0;
     this.#written = this.#tickets;
     return sources;
   }

@@ -293,7 +293,7 @@ function toFraming(terminator: Terminator, limit: number, policy: TooLongPolicy)
 
 function toNeedle(value: unknown): Uint8Array {
   if (typeof value === "string") return encoder.encode(value);
-  if (value instanceof Uint8Array) return value.slice();
+  if (value instanceof Uint8Array) return new Uint8Array(value); // not slice(): a Buffer's is a view
   throw new TypeError(
     `Cannot set the terminator: ${
       describe(value)

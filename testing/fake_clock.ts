@@ -49,6 +49,6 @@ export class FakeClock implements Clock {
       this.#now = due.at;
       due.callback();
     }
-    this.#now = until;
+    this.#now = Math.max(this.#now, until); // a callback may have moved it further
   }
 }
