@@ -333,12 +333,9 @@ export abstract class AsyncChat implements AsyncDisposable {
    * may push until it is done; no other hook follows but `handleClose`.
    */
   closeWhenDone(): void {
-    if (this.#state === "closing" || this.#state === "closed") return;
+    if (this.#state === "closed") return;
     this.#closedByOwner ||= !this.#inputOver;
-    this.#state = "closing";
-    this.#writer.release();
-    if (this.#held === null) this.#seal();
-    else this.#sealDue = true;
+    this.#finish();
   }
 
   /**
@@ -347,6 +344,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param reason Why, if it is a fault.
    */
   close(reason?: Error): void {
+    if (this.#state === "closed") return;
     this.#closedByOwner = true;
     this.#shut(reason);
   }
@@ -532,7 +530,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#gathered.clear();
     if (goesOn) return;
     this.#reason ??= error;
-    this.closeWhenDone();
+    this.#finish();
   }
 
   #hookFailed(error: unknown): void {
@@ -581,6 +579,15 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (this.#writer.accepting) return true;
     if (this.#closedByOwner) throw new ChatClosedError(action);
     return false;
+  }
+
+  /** The end in good order: no more input is told, what is queued is sent. */
+  #finish(): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    this.#state = "closing";
+    this.#writer.release();
+    if (this.#held === null) this.#seal();
+    else this.#sealDue = true;
   }
 
   #seal(): void {

@@ -94,3 +94,20 @@ Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark
   peer.close();
   await over;
 });
+
+Deno.test("AsyncChat.push() to a chat that its peer has brought to an end is no mistake of the sender's", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn, { maxFrameBytes: 5 });
+  chat.onTooLong = () => {};
+  const over = chat.run();
+  await peer.send("123456");
+  await turns();
+  assertEquals(chat.state, "closing");
+  chat.push("a broadcast");
+  peer.close();
+  await over;
+  chat.close(); // too late to be what ended it
+  chat.closeWhenDone();
+  chat.push("a broadcast");
+  assertEquals(chat.bytesSent, 0);
+});
