@@ -17,12 +17,16 @@ class Desk {
   closeWrites = 0;
 
   constructor(answers: Answer[] = [], conn: Partial<ChatConn> = {}) {
+    let writing = false;
     const write = async (given: Uint8Array) => {
+      if (writing) this.told.push("two writes at once");
+      writing = true;
       this.writes.push(text(given));
       let answer: Answer = answers.shift() ?? given.length;
       if (answer === "hold") {
         answer = await new Promise<number | Error>((resolve) => this.answer = resolve);
       }
+      writing = false;
       if (answer instanceof Error) throw answer;
       return Math.min(answer, given.length);
     };
@@ -332,16 +336,47 @@ Deno.test("WritePump.flushed() waits for a producer to its end, and no longer", 
   assertEquals(all(), true);
 });
 
+Deno.test("WritePump.flushed() is told of a producer that ended with nothing to write", async () => {
+  const desk = new Desk();
+  desk.pump.pushSource(toSource([]));
+  const atOnce = desk.flushed();
+  await turns();
+  assertEquals(atOnce(), true);
+  desk.pump.pushSource(toSource({ more: () => Promise.resolve(bytes("")) }));
+  const inTime = desk.flushed();
+  await desk.push(silent());
+  assertEquals([inTime(), desk.writes], [true, []]);
+  desk.pump.stop();
+});
+
 Deno.test("WritePump.room() fulfils when no more than so much waits, and not before", async () => {
-  const desk = new Desk([2, 1, "hold"]);
+  const desk = new Desk([2, 1, "hold", "hold"]);
   desk.pump.push("abcdefg");
+  assertEquals([desk.pump.isOver(6), desk.pump.isOver(7)], [true, false]);
   let room = false;
   desk.pump.room(3).then(() => room = true);
   await turns();
   assertEquals([desk.pump.bufferedAmount, room], [4, false]);
   desk.answer(1);
   await turns();
-  assertEquals(room, true);
+  assertEquals([desk.pump.bufferedAmount, room], [3, true]);
+  desk.pump.stop();
+});
+
+Deno.test("WritePump.room() fulfils when no more than 16 producers wait, however few bytes do", async () => {
+  const answers = Array.from({ length: 18 }, () => Promise.withResolvers<Uint8Array>());
+  const desk = new Desk();
+  await desk.push(...answers.map(({ promise }) => ({ more: () => promise })));
+  let room = false;
+  desk.pump.room(100).then(() => room = true);
+  const seen: [over: boolean, room: boolean][] = [];
+  for (const { resolve } of answers.slice(0, 2)) {
+    seen.push([desk.pump.isOver(100), room]);
+    resolve(bytes(""));
+    await turns();
+  }
+  assertEquals([...seen, [desk.pump.isOver(100), room]], [[true, false], [true, false], [false, true]]);
+  desk.pump.stop();
 });
 
 Deno.test("WritePump.release() lets go who waits for room, and drop() does", async () => {
@@ -527,6 +562,75 @@ Deno.test("WritePump.drop() while it waits for a producer, again and again, leav
   assertEquals([desk.closeWrites, desk.told], [1, ["end"]]);
 });
 
+Deno.test("WritePump.drop() while it waits for a producer that answers while the next write is pending: one loop goes on", async () => {
+  const answer = Promise.withResolvers<Uint8Array>();
+  const desk = new Desk(["hold"]);
+  await desk.push({ more: () => answer.promise });
+  desk.pump.drop();
+  await desk.push("a");
+  answer.resolve(bytes("late"));
+  await turns();
+  assertEquals([desk.writes, desk.told], [["a"], []]);
+  desk.answer(1);
+  await desk.push("b");
+  assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a", "b"], [], 0]);
+});
+
+Deno.test("WritePump.drop() while a write is pending forgets also a producer that has not answered", async () => {
+  const late = Promise.withResolvers<Uint8Array>();
+  const desk = new Desk(["hold"]);
+  await desk.push("a", { more: () => late.promise });
+  desk.pump.drop();
+  desk.answer(1);
+  await turns();
+  await desk.push("b", [bytes("c")], { more: () => Promise.resolve(bytes("")) });
+  assertEquals(desk.writes, ["a", "bc"]);
+  late.resolve(bytes("late"));
+  desk.pump.seal();
+  await turns();
+  assertEquals([desk.writes, desk.told], [["a", "bc"], ["end"]]);
+});
+
+Deno.test("WritePump.drop() while a write is pending loses nothing of a producer that is pushed then", async () => {
+  const pieces = ["1", "2", "3", ""].map(bytes);
+  const desk = new Desk(["hold"]);
+  await desk.push("a");
+  desk.pump.drop();
+  await desk.push("b", { more: () => Promise.resolve(pieces.shift()!) });
+  desk.answer(1);
+  await turns();
+  assertEquals(desk.writes.join(""), "ab123");
+});
+
+Deno.test("WritePump.drop() twice, while it waits for a producer and in the write after that, leaves one loop", async () => {
+  const desk = new Desk(["hold"]);
+  await desk.push(silent());
+  desk.pump.drop();
+  await desk.push("a");
+  desk.pump.drop();
+  await desk.push("b");
+  assertEquals([desk.writes, desk.told], [["a"], []]);
+  desk.answer(1);
+  await turns();
+  assertEquals([desk.writes, desk.told], [["a", "b"], []]);
+});
+
+Deno.test("WritePump.drop() while a write is pending leaves one loop that writes, also after a producer that took its time", async () => {
+  const desk = new Desk([1, "hold"]);
+  const answers = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
+  let asked = 0;
+  await desk.push("a", { more: () => answers[asked++]!.promise });
+  answers[0]!.resolve(bytes("b"));
+  await turns();
+  assertEquals([desk.writes, asked], [["a", "b"], 2]);
+  desk.pump.drop();
+  await desk.push("c");
+  assertEquals([desk.writes, desk.told], [["a", "b"], []]);
+  desk.answer(1);
+  await turns();
+  assertEquals([desk.writes, desk.told], [["a", "b", "c"], []]);
+});
+
 Deno.test("WritePump.drop() does not hear a producer that fails because of it, or later", async () => {
   const answer = Promise.withResolvers<Uint8Array>();
   const desk = new Desk();
@@ -585,6 +689,51 @@ Deno.test("WritePump.stop() tells of a producer that fails when it is told to en
   desk.pump.stop(reason);
   await turns();
   assertEquals(desk.told, []);
+});
+
+Deno.test("WritePump.stop() by a generator that is being asked is no fault of it, and lets it end", async () => {
+  let ended = 0;
+  const desk = new Desk();
+  const leaver = (function* () {
+    try {
+      yield bytes("a");
+      desk.pump.stop();
+      yield bytes("b");
+    } finally {
+      ended++;
+    }
+  })();
+  await desk.push(leaver, "c");
+  assertEquals([desk.writes, desk.told, desk.errors, ended], [[], [], [], 1]);
+});
+
+Deno.test("WritePump does not end our side after a producer that failed, as if all were sent", async () => {
+  const boom = new Error("boom");
+  const failing = [
+    {
+      more() {
+        throw boom;
+      },
+    },
+    { more: () => Promise.reject(boom) },
+  ];
+  for (const producer of failing) {
+    const desk = new Desk();
+    desk.pump.pushSource(toSource(producer));
+    desk.pump.seal();
+    await turns();
+    assertEquals([desk.closeWrites, desk.told, desk.pump.pending], [0, ["producer failed"], false]);
+  }
+});
+
+Deno.test("WritePump tells once of a stream that fails, also with what is no error", async () => {
+  for (const failure of [new Error("boom"), "boom"]) {
+    const desk = new Desk();
+    await desk.push(new ReadableStream({ pull: (controller) => controller.error(failure) }));
+    await turns();
+    assertEquals(desk.told, ["producer failed"]);
+    assertStrictEquals(desk.errors[0], failure);
+  }
 });
 
 // ------------------------------------------------------------------------------------------------------------ takeUnsent()

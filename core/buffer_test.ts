@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { ReceiveBuffer } from "./buffer.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -233,6 +234,16 @@ Deno.test("ReceiveBuffer has the bytes that were read before, as a copy", () => 
   buffer.consume(1);
   read(buffer, bytes("d"));
   assertEquals(waiting(buffer), "bcd");
+});
+
+Deno.test("ReceiveBuffer copies unread bytes also of a Buffer, whose slice() is a view", () => {
+  const unread = Buffer.alloc(10_000, "a");
+  const buffer = new ReceiveBuffer(65_536, unread);
+  buffer.consume(5000);
+  unread.fill("b");
+  buffer.reserve().fill(0);
+  assertEquals(waiting(buffer), "a".repeat(5000));
+  assertEquals(unread.toString(), "b".repeat(10_000));
 });
 
 Deno.test("ReceiveBuffer takes more unread bytes than the largest read", () => {

@@ -197,6 +197,23 @@ Deno.test("Outbox.current is the producer at work or next at work, whether it is
   assertEquals(outbox.current, null);
 });
 
+Deno.test("Outbox.sources counts the producers at work and those that wait", () => {
+  const [first, second, third] = [source(), source(), source()];
+  const outbox = filled("a", first, "b", second);
+  const seen = [outbox.sources];
+  outbox.feed(first, bytes("1"));
+  seen.push(outbox.sources);
+  outbox.feed(first, null);
+  seen.push(outbox.sources);
+  outbox.pushSource(third);
+  seen.push(outbox.sources);
+  outbox.clear();
+  seen.push(outbox.sources);
+  outbox.feed(third, null);
+  seen.push(outbox.sources);
+  assertEquals(seen, [2, 2, 1, 2, 0, 0]);
+});
+
 Deno.test("Outbox.feed() of the end frees a hundred thousand pushes that waited", () => {
   const only = source();
   const outbox = filled(only);

@@ -169,6 +169,14 @@ Deno.test("FrameSplitter.refuseFrame() drops the rest of a count, and what was s
   assertEquals(desk.all(), ["data d", "frame", "more"]);
 });
 
+Deno.test("FrameSplitter.refuseFrame() of a frame whose end was seen: what is set then follows that end", () => {
+  const desk = new Desk("ab\ncd\r", "\n", 100, "discard");
+  assertEquals(desk.next(), "data ab");
+  desk.splitter.refuseFrame();
+  desk.set("\r");
+  assertEquals(desk.all(), ["data cd", "frame", "more"]);
+});
+
 // ------------------------------------------------------------------------------------------------------------- finish()
 
 Deno.test("FrameSplitter.finish() makes data of what was held back", () => {

@@ -2,6 +2,7 @@
 // the cuts is told in splitter_cuts_test.ts.
 
 import { assertEquals, assertFalse, assertStrictEquals, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { ReceiveBuffer } from "./buffer.ts";
 import { findPrefixAtEnd, FrameSplitter, type Terminator, type TooLongPolicy } from "./splitter.ts";
 
@@ -127,6 +128,15 @@ Deno.test("FrameSplitter.setTerminator() copies the bytes", () => {
   several.length = 1;
   desk.come("b\n");
   assertEquals(desk.all(), ["data b", "frame", "more"]);
+});
+
+Deno.test("FrameSplitter.setTerminator() copies the bytes also of a Buffer, whose slice() is a view", () => {
+  const one = Buffer.from("\n");
+  const desk = new Desk("a\n", one);
+  one.fill(0);
+  assertEquals(desk.all(), ["data a", "frame", "more"]);
+  (desk.splitter.getTerminator() as Uint8Array).fill(0);
+  assertEquals(desk.splitter.getTerminator(), bytes("\n"));
 });
 
 Deno.test("FrameSplitter.setTerminator() takes text as UTF-8 and bytes as they are", () => {

@@ -81,6 +81,15 @@ Deno.test("FakeClock.advance() does not ring what is called off while it rings",
   assertEquals([rung, clock.pending], [[], 0]);
 });
 
+Deno.test("FakeClock.advance() in what rings moves time on, and time does not go back then", () => {
+  const { clock, rung, set } = made();
+  clock.after(10, () => clock.advance(100));
+  set(20);
+  set(120);
+  clock.advance(15);
+  assertEquals([clock.now(), rung, clock.pending], [110, ["20 at 20"], 1]);
+});
+
 Deno.test("FakeClock.advance(0) rings what is due now", () => {
   const { clock, rung, set } = made();
   set(0);

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { type MemoryConn, memoryPair, scriptedConn } from "./memory_conn.ts";
 import { bytes, text, turns } from "./recorder.ts";
 
@@ -62,6 +63,14 @@ Deno.test("MemoryConn.read() without room and write() of nothing do nothing", as
 Deno.test("MemoryConn.write() copies what it takes", async () => {
   const [a, b] = memoryPair();
   const data = bytes("ab");
+  await a.write(data);
+  data.fill(0);
+  assertEquals(await read(b), "ab");
+});
+
+Deno.test("MemoryConn.write() copies what it takes also of a Buffer, whose slice() is a view", async () => {
+  const [a, b] = memoryPair();
+  const data = Buffer.from("ab");
   await a.write(data);
   data.fill(0);
   assertEquals(await read(b), "ab");
@@ -262,6 +271,13 @@ Deno.test("MemoryConn.reset() is told to a read and a write of the other end tha
   assertEquals([await reading, await writing], [RESET, RESET]);
 });
 
+Deno.test("MemoryConn.reset() after close() is refused, and resets nothing", async () => {
+  const [a, b] = memoryPair();
+  a.close();
+  const error = assertThrows(() => a.reset(), Error);
+  assertEquals([error.name, await read(b)], ["BadResource", null]);
+});
+
 Deno.test("MemoryConn.reset() closes our end", async () => {
   const [a] = memoryPair();
   const waiting = fault(read(a));
@@ -352,11 +368,12 @@ Deno.test("scriptedConn() gives what was written when our side has ended, by clo
   }
 });
 
-Deno.test("scriptedConn() closes the peer's end when ours has ended", async () => {
-  const { conn, written } = scriptedConn([]);
-  await conn.closeWrite();
-  await written;
-  assertEquals(await fault(conn.write(bytes("x"))), BROKEN_PIPE);
+Deno.test("scriptedConn() gives what was written also when our side ends before it has heard everything", async () => {
+  const { conn, written } = scriptedConn(["a", "b", "c", "d", "e", "f"], { maxReadBytes: 1 });
+  await conn.write(bytes("enough"));
+  await read(conn);
+  conn.close();
+  assertEquals(await written, "enough");
 });
 
 Deno.test("scriptedConn() says long pieces at once, and behaves as it is told", async () => {
