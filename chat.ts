@@ -105,6 +105,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   #paused = false; //                      nothing is read or told for want of room in the output
   #swept: Swept | null = null; //          where its time limits are watched
   #callOffLinger: (() => void) | null = null;
+  #closeTold = false; //                   handleClose was called: no hook follows
   readonly #ended = Promise.withResolvers<void>(); // the connection is closed or handed over
   readonly #over = Promise.withResolvers<void>(); //  and handleClose has run
   #bytesReceived = 0;
@@ -298,7 +299,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (producer instanceof Uint8Array) return this.push(producer);
     const source = toSource(producer);
     if (this.#sendable("push with a producer")) this.#writer.pushSource(source);
-    else void source.cancel(this.#reason);
+    else void this.#writer.cancel(source, this.#reason);
   }
 
   /** Waits until everything pushed so far is written, or dropped because the chat is over. Never rejects. */
@@ -427,6 +428,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     await this.#ended.promise;
     while (this.#held !== null) await this.#held;
     if (closeChannel.hasSubscribers) closeChannel.publish({ chat: this, reason: this.#reason });
+    this.#closeTold = true;
     try {
       await this.handleClose(this.#reason);
     } catch (error) {
@@ -533,20 +535,21 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#finish();
   }
 
-  #hookFailed(error: unknown): void {
+  #hookFailed(error: unknown, handleError = this.handleError): void {
     // A hook that waited and was told that the chat is over is not at fault.
     if (this.#abort?.signal.aborted && error === this.#abort.signal.reason) return;
     if (this.#closedUnderHook && error instanceof ChatClosedError) return;
     if (errorChannel.hasSubscribers) errorChannel.publish({ chat: this, error });
     try {
-      this.handleError(error);
+      handleError.call(this, error);
     } catch (second) {
       AsyncChat.prototype.handleError.call(this, second);
     }
   }
 
   #producerFailed(error: unknown): void {
-    this.#hookFailed(error);
+    // One that fails in being told of the end may do so after the last hook.
+    this.#hookFailed(error, this.#closeTold ? AsyncChat.prototype.handleError : this.handleError);
     this.#shut(asError(error)); // whatever handleError made of it: what comes after the gap would be taken for what is missing
   }
 

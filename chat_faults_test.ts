@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
-import { AsyncChat } from "./mod.ts";
+import { AsyncChat, type ProducerLike } from "./mod.ts";
 import { FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
 import { Recorder, turns } from "./testing/recorder.ts";
 
@@ -212,4 +212,52 @@ Deno.test("AsyncChat.push() in a hook that was waiting when the chat was closed 
   await over;
   assertEquals(chat.errors, []);
   peer.close();
+});
+
+Deno.test("AsyncChat.pushWithProducer() when the peer is gone: one that fails in being told so is reported, and no rejection is left", async () => {
+  const vanished = new Error("file vanished");
+  const broken: ProducerLike[] = [
+    new ReadableStream({ start: (controller) => controller.error(vanished) }),
+    {
+      [Symbol.iterator]: () => ({
+        next: () => ({ done: true, value: undefined }),
+        return() {
+          throw vanished;
+        },
+      }),
+    },
+  ];
+  for (const producer of broken) {
+    const [conn, peer] = memoryPair();
+    const chat = new Recorder(conn);
+    const over = chat.run();
+    peer.close();
+    await over;
+    const printed = await printedBy(async () => {
+      chat.pushWithProducer(producer);
+      await turns();
+    });
+    assertEquals(printed, [["Uncaught in a hook of Recorder:", vanished]]);
+    assertEquals(chat.errors, []);
+  }
+});
+
+Deno.test("AsyncChat.handleClose() is the last hook, also when a producer fails to be cancelled after it", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  await turns();
+  const cancelled = Promise.withResolvers<void>();
+  chat.pushWithProducer(new ReadableStream({ cancel: () => cancelled.promise }));
+  await turns();
+  chat.close();
+  await over;
+  const late = new Error("late");
+  const printed = await printedBy(async () => {
+    cancelled.reject(late);
+    await turns();
+  });
+  peer.close();
+  assertEquals([chat.events, chat.errors], [["connect", "close"], []]);
+  assertEquals(printed, [["Uncaught in a hook of Recorder:", late]]);
 });

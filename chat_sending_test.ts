@@ -385,3 +385,33 @@ Deno.test("AsyncChat copies what it says it copies, also of a node:buffer whose 
   await written;
   assertEquals(chat.events, ["connect", "frame a", "frame b", "eof", "close"]);
 });
+
+Deno.test("AsyncChat tells an iterator in hand that its turn will not come: a stream's values() stays locked else", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  let cancelled = 0;
+  const stream = new ReadableStream<Uint8Array>({ cancel: () => void cancelled++ });
+  chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
+  chat.pushWithProducer(stream.values());
+  await turns();
+  chat.close();
+  await over;
+  peer.close();
+  await turns();
+  assertEquals([cancelled, stream.locked], [1, false]);
+});
+
+Deno.test("AsyncChat.push() copies small bytes at once also behind a producer", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  chat.pushWithProducer([bytes("1")]);
+  const small = bytes("a");
+  chat.push(small);
+  small.fill(0x62);
+  chat.closeWhenDone();
+  assertEquals(await peer.receiveText(), "1a");
+  peer.close();
+  await over;
+});

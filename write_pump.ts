@@ -85,7 +85,7 @@ export class WritePump {
     this.#wake();
   }
 
-  /** Fulfils when all that was pushed before is written or dropped. */
+  /** Fulfils when all that was pushed before is written or dropped; what went into the same block of 64 KiB at most counts with it. */
   flushed(): Promise<void> {
     const ticket = this.#outbox.tickets;
     if (ticket === this.#outbox.writtenTicket) return Promise.resolve();
@@ -116,12 +116,12 @@ export class WritePump {
   drop(reason?: Error): void {
     this.#drops++;
     if (this.#waitsForProducer) this.#waitsForProducer = this.#running = false;
-    for (const source of this.#outbox.clear()) void this.#cancel(source, reason);
+    for (const source of this.#outbox.clear()) void this.cancel(source, reason);
     this.#tellWaiters();
   }
 
   /** Tells a producer that nobody will ask it again. One that has failed may answer with its failure, which is known. */
-  async #cancel(source: Source, reason: Error | undefined): Promise<void> {
+  async cancel(source: Source, reason: Error | undefined): Promise<void> {
     try {
       if (source === this.#asking) await null; // a generator that ends its own chat cannot be told while it runs
       await source.cancel(reason);
@@ -159,27 +159,31 @@ export class WritePump {
 
   async #run(): Promise<void> {
     try {
-      let drops = this.#drops;
+      let drops = 0; // as they were when it was asked
       let emptyWrites = 0;
       let made: Promise<Uint8Array | null> | null = null; // by a producer that could not answer at once
       let asked: Source | null = null;
       while (!this.#over) {
         // A producer is asked for as long as it answers at once, so that its small pieces go out together.
-        while (made === null && (asked = this.#outbox.source()) !== null) made = this.#ask(asked);
+        while (made === null && (asked = this.#outbox.source()) !== null) {
+          drops = this.#drops;
+          made = this.#ask(asked);
+        }
         if (this.#over) return; // it threw, or it ended the chat
+        if (made !== null && drops !== this.#drops) { // it was dropped, by itself when it was asked, or since
+          made = null;
+          continue;
+        }
         const bytes = this.#outbox.peek();
         if (bytes !== null) {
           const count = await this.#conn.write(bytes);
           this.#outbox.advance(count);
           this.#bytesSent += count;
           this.#tellWaiters();
-          if (drops !== this.#drops) { // what was asked then was dropped with the rest
-            drops = this.#drops;
-            made = null;
-          }
           emptyWrites = count === 0 ? emptyWrites + 1 : 0;
           if (emptyWrites === MOST_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
         } else if (made !== null) {
+          this.#tellWaiters(); // those before it may have ended with nothing to write
           this.#waitsForProducer = true;
           const piece: Uint8Array | null = await made;
           if (drops !== this.#drops) return;

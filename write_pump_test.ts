@@ -770,3 +770,60 @@ Deno.test("WritePump.takeUnsent() refuses while a write is pending, or a produce
   await turns();
   assertEquals(asking.writes, ["c"]);
 });
+
+// ------------------------------------------------------------------------------------ producers that drop the queue, or end
+
+Deno.test("WritePump.drop() by a producer that is being asked: what it pushes then is sent, all of it", async () => {
+  const desk = new Desk();
+  const pieces = ["1", "2", "3", ""].map(bytes);
+  await desk.push({
+    more() {
+      desk.pump.drop();
+      desk.pump.push("x");
+      desk.pump.pushSource(toSource({ more: () => Promise.resolve(pieces.shift()!) }));
+      return bytes("dropped");
+    },
+  });
+  await turns();
+  assertEquals(desk.writes.join(""), "x123");
+});
+
+Deno.test("WritePump.drop() by a producer that is being asked does not stop the pump", async () => {
+  const desk = new Desk();
+  const pieces = ["1", "2", ""].map(bytes);
+  await desk.push({
+    more() {
+      desk.pump.drop();
+      desk.pump.pushSource(toSource({ more: () => Promise.resolve(pieces.shift()!) }));
+      return bytes("dropped");
+    },
+  });
+  await turns();
+  desk.pump.push("y");
+  await turns();
+  assertEquals(desk.writes.join(""), "12y");
+});
+
+Deno.test("WritePump.drop() by a producer that then takes its time does not stop the pump", async () => {
+  const desk = new Desk();
+  await desk.push((async function* () {
+    yield bytes("1");
+    desk.pump.drop();
+    await new Promise(() => {});
+  })());
+  await turns();
+  desk.pump.push("y");
+  await turns();
+  assertEquals(desk.writes.at(-1), "y");
+});
+
+Deno.test("WritePump.flushed() and room() do not wait for a producer behind those that ended with nothing to write", async () => {
+  const desk = new Desk();
+  for (let i = 0; i < 16; i++) desk.pump.pushSource(toSource([]));
+  const flushed = desk.flushed();
+  desk.pump.pushSource(toSource({ more: () => new Promise<Uint8Array>(() => {}) }));
+  let room = false;
+  desk.pump.room(100).then(() => room = true);
+  await turns();
+  assert(!desk.pump.isOver(100) && room && flushed());
+});

@@ -49,7 +49,7 @@ export class ReceiveBuffer {
     const kept = this.length;
     const capacity = kept + this.#space;
     if (this.#storage.length < capacity || this.#storage.length > 2 * capacity) {
-      const storage = new Uint8Array(capacity);
+      const storage = new Uint8Array(capacity + kept); // else a tail that grows by a byte a read moves the storage each time
       storage.set(this.#filled.subarray(this.#start));
       this.#storage = storage;
     } else if (this.#start > 0) {

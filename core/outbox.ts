@@ -27,11 +27,20 @@ interface Chunk {
   lent: boolean; //      the bytes are somebody else's
 }
 
+/** A producer, or bytes behind one. Linked, as taking the first of a long array moves the others. */
+interface Waiting {
+  source: Source | null;
+  bytes: Uint8Array;
+  ticket: number;
+  next: Waiting | null;
+}
+
 /** A queue of bytes and producers. */
 export class Outbox {
   // Chunks go first, all of them; then what waits behind a producer, that producer at the head.
   readonly #chunks: Chunk[] = [];
-  readonly #waiting: { source: Source | null; bytes: Uint8Array; ticket: number }[] = [];
+  #waiting: Waiting | null = null;
+  #lastWaiting: Waiting | null = null;
   #writing: Chunk | null = null; // the chunk that peek() gave
   #ready = 0; //        bytes in #chunks
   #behind = 0; //       bytes in #waiting
@@ -68,15 +77,19 @@ export class Outbox {
 
   /** The producer at work or next at work, whether it is to be asked now or not. */
   get current(): Source | null {
-    return this.#waiting[0]?.source ?? null;
+    return this.#waiting?.source ?? null;
   }
 
   /** Puts bytes, or text as UTF-8, at the end of the queue. Large bytes are lent until they are written. */
   push(data: Uint8Array | string): void {
     const ticket = ++this.#tickets;
-    if (this.#waiting.length > 0) {
-      const bytes = typeof data === "string" ? encoder.encode(data) : data;
-      this.#waiting.push({ source: null, bytes, ticket });
+    if (this.#waiting !== null) {
+      const bytes = typeof data === "string"
+        ? encoder.encode(data)
+        : data.length > LARGEST_COPY
+        ? data
+        : new Uint8Array(data);
+      this.#wait({ source: null, bytes, ticket, next: null });
       this.#behind += bytes.length;
     } else if (typeof data === "string") {
       this.#appendText(data, ticket);
@@ -88,7 +101,7 @@ export class Outbox {
   /** Puts a producer at the end of the queue. */
   pushSource(source: Source): void {
     this.#sources++;
-    this.#waiting.push({ source, bytes: NOTHING, ticket: ++this.#tickets });
+    this.#wait({ source, bytes: NOTHING, ticket: ++this.#tickets, next: null });
   }
 
   /** Nothing more will be pushed. */
@@ -99,25 +112,23 @@ export class Outbox {
   /** The producer to ask now; `null` when there is none, or what it made before is to be written first. */
   source(): Source | null {
     // A lent piece is the producer's own buffer as like as not: it is not asked again before that is written.
-    if (this.#waiting.length === 0 || this.#lent > 0 || this.#ready >= LARGEST_BLOCK) return null;
-    return this.#waiting[0]!.source;
+    return this.#lent > 0 || this.#ready >= LARGEST_BLOCK ? null : this.current;
   }
 
   /** Takes in what the producer that `source()` gave has made; `null` is its end. One that was dropped meanwhile is not heard. */
   feed(source: Source, piece: Uint8Array | null): void {
-    if (this.#waiting[0]?.source !== source) return;
-    if (piece !== null) {
-      if (piece.length > 0) this.#append(piece, this.#waiting[0].ticket - 1);
-      return;
-    }
-    const next = this.#waiting.findIndex(({ source }, at) => at > 0 && source !== null);
-    const [ended, ...freed] = this.#waiting.splice(0, next < 0 ? this.#waiting.length : next);
+    const first = this.#waiting;
+    if (first?.source !== source) return;
+    if (piece !== null) return this.#append(piece, first.ticket - 1);
     this.#sources--;
-    this.#done(ended!.ticket);
-    for (const { bytes, ticket } of freed) {
-      this.#behind -= bytes.length;
-      this.#append(bytes, ticket);
+    this.#done(first.ticket);
+    let next = first.next;
+    for (; next !== null && next.source === null; next = next.next) { // bytes that waited for this producer only
+      this.#behind -= next.bytes.length;
+      this.#append(next.bytes, next.ticket);
     }
+    this.#waiting = next;
+    if (next === null) this.#lastWaiting = null;
   }
 
   /** The bytes to write next; they stay as they are until `advance()`. `null` when none are ready. */
@@ -160,9 +171,10 @@ export class Outbox {
 
   /** Drops everything and says which producers were waiting, the one at work first. */
   clear(): Source[] {
-    const sources = this.#waiting.flatMap(({ source }) => source ?? []);
+    const sources: Source[] = [];
+    for (let each = this.#waiting; each !== null; each = each.next) if (each.source !== null) sources.push(each.source);
     this.#chunks.length = 0;
-    this.#waiting.length = 0;
+    this.#waiting = this.#lastWaiting = null;
     this.#writing = null;
     this.#ready =
       this.#behind =
@@ -176,6 +188,12 @@ export class Outbox {
   /** The bytes that have not been written, in order. */
   unsent(): Uint8Array[] {
     return this.#chunks.map(({ bytes }) => bytes);
+  }
+
+  #wait(entry: Waiting): void {
+    if (this.#waiting === null) this.#waiting = entry;
+    else this.#lastWaiting!.next = entry;
+    this.#lastWaiting = entry;
   }
 
   #append(data: Uint8Array, ticket: number): void {
@@ -211,7 +229,6 @@ export class Outbox {
       if (needed <= last.block.length) return last;
       if (needed <= LARGEST_BLOCK) {
         last.block = enlarge(last.bytes, Math.min(Math.max(needed, 4 * last.block.length), LARGEST_BLOCK));
-        last.bytes = last.block.subarray(0, last.bytes.length);
         return last;
       }
     }

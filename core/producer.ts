@@ -128,7 +128,8 @@ class IteratorSource implements Source {
   }
 
   cancel(reason: unknown): unknown {
-    return this.#iterator?.return?.(reason);
+    // One that was handed over as an iterator, not as an iterable, may hold something before it is asked: a stream's values() does.
+    return (this.#iterator ?? this.#begin!()).return?.(reason);
   }
 }
 

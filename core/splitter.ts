@@ -8,7 +8,7 @@
  * - `"more"`     nothing can be said before more bytes come or `finish()` tells that none will
  *
  * Two things hold whatever the reads looked like: joined, the pieces between two `"frame"` answers depend on the bytes alone;
- * and no byte is looked at more often than the longest terminator has bytes, so the work is linear.
+ * and the work is linear in them: a byte is compared a few times at most with each byte of the terminators.
  * The terminator may be changed after any answer. Bytes of a terminator that has been seen and not yet told are bytes still.
  */
 

@@ -31,8 +31,10 @@ export function* everyCut(bytes: Uint8Array): Generator<Uint8Array[]> {
  * @param bytes What a peer sends.
  * @param seed Any number; print it when a test fails.
  * @param mean The mean size of a piece in bytes.
+ * @throws {RangeError} when `mean` is less than 1
  */
 export function randomCut(bytes: Uint8Array, seed: number, mean = 8): Uint8Array[] {
+  if (!(mean >= 1)) throw new RangeError(`Cannot cut: a mean size of ${mean} is given, 1 byte or more is wanted`);
   const random = seededRandom(seed);
   const pieces: Uint8Array[] = [];
   for (let at = 0; at < bytes.length;) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { concat } from "@std/bytes/concat";
 import { everyCut, randomCut, seededRandom } from "./cuts.ts";
 
@@ -77,4 +77,10 @@ Deno.test("seededRandom() gives the same for the same low 32 bits of a seed, and
   const drawn = Array.from({ length: 100 }, () => [one(), third(), other()] as const);
   assert(drawn.every(([a, _, b]) => a === b));
   assert(drawn.every(([a, c]) => a !== c));
+});
+
+Deno.test("randomCut() refuses a mean with which it would never end", () => {
+  for (const mean of [0, -1, 0.5, NaN]) {
+    assertThrows(() => randomCut(bytes(2), 1, mean), RangeError, `a mean size of ${mean} is given`);
+  }
 });

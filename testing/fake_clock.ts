@@ -32,7 +32,7 @@ export class FakeClock implements Clock {
 
   /** Sets a timer; it rings in `advance`. */
   after(delayMs: number, callback: () => void): () => void {
-    const timer = { at: this.#now + delayMs, callback };
+    const timer = { at: this.#now + Math.max(delayMs, 0), callback };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);

@@ -97,3 +97,11 @@ Deno.test("FakeClock.advance(0) rings what is due now", () => {
   clock.advance(0);
   assertEquals(rung, ["0 at 0"]);
 });
+
+Deno.test("FakeClock.after() of a negative delay rings now, and time does not go back", () => {
+  const { clock, rung, set } = made();
+  clock.advance(10);
+  set(-5);
+  clock.advance(0);
+  assertEquals(rung, ["-5 at 10"]);
+});

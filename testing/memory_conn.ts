@@ -242,7 +242,6 @@ export class MemoryConn implements ChatConn {
   #takeError(pipe: Pipe): Error {
     const error = pipe.error!;
     pipe.error = null;
-    pipe.ended = true;
     return error;
   }
 }
