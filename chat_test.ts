@@ -384,3 +384,45 @@ Deno.test({
     await assertRejects(() => conn.read(part), Deno.errors.BadResource);
   },
 });
+
+Deno.test("AsyncChat.collectIncomingRange() gets the data as a range of the buffer, however it is cut", async () => {
+  class Ranges extends AsyncChat {
+    readonly frames: string[] = [""];
+    protected override handleConnect() {
+      this.setTerminator("\r\n");
+    }
+    protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number) {
+      this.frames[this.frames.length - 1] += text(buffer.subarray(start, end));
+    }
+    protected override foundTerminator() {
+      this.frames.push("");
+    }
+  }
+  for (const pieces of everyCut(bytes("ab\r\n\r\nc\r\r\n"))) {
+    const { conn, written } = scriptedConn(pieces);
+    const chat = new Ranges(conn);
+    await chat.run();
+    await written;
+    assertEquals(chat.frames, ["ab", "", "c\r", ""]);
+  }
+});
+
+Deno.test("AsyncChat.takeText() in handleClose gives what had been gathered, whatever came after it", async () => {
+  class Late extends AsyncChat {
+    rest = "";
+    protected override handleConnect() {
+      this.setTerminator("!");
+    }
+    protected override foundTerminator() {
+      this.closeWhenDone();
+    }
+    protected override handleClose() {
+      this.rest = this.takeText();
+    }
+  }
+  const { conn, written } = scriptedConn(["abc!dropped", "dropped too"]);
+  const chat = new Late(conn);
+  await chat.run();
+  await written;
+  assertEquals(chat.rest, "abc");
+});

@@ -1,7 +1,7 @@
 /**
  * Cuts the bytes of a {@linkcode ReceiveBuffer} into frames. It is pulled: each `next()` gives one of four answers.
  *
- * - `"data"`     the bytes `piece()` belong to the current frame; they have been consumed
+ * - `"data"`     the bytes from `pieceStart` to `pieceEnd` belong to the current frame; they have been consumed
  * - `"frame"`    the current frame is complete; its terminator has been consumed
  * - `"too long"` the current frame has more data than it may have, `tooLongError()` says how much; told once where the
  *                policy is to discard, for then the frame is skipped, and again and again where it is to close
@@ -14,6 +14,7 @@
 
 import type { ReceiveBuffer } from "./buffer.ts";
 import { describe, FrameTooLongError } from "./errors.ts";
+import { Finder } from "./finder.ts";
 
 /**
  * How the next frame ends: with a byte string (a `string` is taken as UTF-8), with whichever of several comes first, after
@@ -29,23 +30,33 @@ export type Step = "data" | "frame" | "too long" | "more";
 
 /** A terminator as it was set, ready for the search. */
 interface Framing {
-  /** Byte strings, the longest first; none for a count and for raw. */
-  readonly needles: readonly Uint8Array[];
-  /** Several as they were given; `null` where there is one or none. */
-  readonly several: readonly Uint8Array[] | null;
-  /** For several: 1 at each byte that begins one, so that most bytes cost one look. */
-  readonly beginnings: Uint8Array | null;
+  /** The byte string, where there is one. */
+  readonly needle: Uint8Array | null;
+  readonly several: Several | null;
   /** Bytes to come, for a count; 0 otherwise. */
   readonly count: number;
   readonly limit: number;
   readonly policy: TooLongPolicy;
 }
 
+/** Several byte strings. */
+interface Several {
+  readonly given: readonly Uint8Array[];
+  readonly longestFirst: readonly Uint8Array[];
+  /** 1 at each byte that begins one, so that most bytes cost one look. */
+  readonly beginnings: Uint8Array;
+}
+
 const encoder = new TextEncoder();
+
+/** Terminators given as text, as bytes: to encode two of them takes longer than to find a thousand. */
+const encoded = new Map<string, Uint8Array>();
+const MOST_ENCODED = 64;
 
 /** Reads bytes as frames; the terminator may change between any two answers. */
 export class FrameSplitter {
   readonly #buffer: ReceiveBuffer;
+  readonly #finder = new Finder();
   readonly #raw: Framing; //            what follows a count
   #framing: Framing | null = null; //   null before any terminator was set
   #framingAfterSkip: Framing | null = null; // set while a frame was being skipped; in force when that is over
@@ -96,7 +107,7 @@ export class FrameSplitter {
 
   /** Which byte string ended the last frame; `null` where a count did. */
   get matchedTerminator(): Uint8Array | null {
-    return this.#matched;
+    return this.#matched?.slice() ?? null;
   }
 
   /**
@@ -116,8 +127,7 @@ export class FrameSplitter {
     const framing = this.#framingAfterSkip ?? this.#framing;
     if (framing === null || isRaw(framing)) return null;
     if (framing.count > 0) return framing === this.#framing ? this.#remaining : framing.count;
-    if (framing.several !== null) return framing.several.map((needle) => needle.slice());
-    return framing.needles[0]!.slice();
+    return framing.needle?.slice() ?? framing.several!.given.map((needle) => needle.slice());
   }
 
   /** The next answer; see the head of this file. */
@@ -131,13 +141,17 @@ export class FrameSplitter {
       const framing = this.#framing!;
       const { start, filled } = this.#buffer;
       if (start === filled.length) return "more";
-      let end = filled.length; // where the data of this frame ends, as far as can be told
-      if (framing.needles.length > 0) {
-        end = this.#search(framing, filled, start);
-      } else if (framing.count > 0) {
-        end = Math.min(end, start + this.#remaining);
-      }
+      const end = this.#endOfData(framing, filled, start);
       if (end > start) {
+        // The usual case, here because a call takes longer than all of it.
+        const total = this.#frameBytes + end - start;
+        if (total <= framing.limit && framing.count === 0 && !this.#skipping) {
+          this.#buffer.consume(end - start);
+          this.#frameBytes = total;
+          this.#pieceStart = start;
+          this.#pieceEnd = end;
+          return "data";
+        }
         const step = this.#take(start, end, framing);
         if (step !== "more") return step;
       } else if (this.#found < 0) {
@@ -146,9 +160,14 @@ export class FrameSplitter {
     }
   }
 
-  /** The bytes of the last `"data"` answer: a view, good until the buffer reserves space for the next read. */
-  piece(): Uint8Array {
-    return this.#buffer.filled.subarray(this.#pieceStart, this.#pieceEnd);
+  /** Where in the buffer's `filled` the bytes of the last `"data"` answer begin; they are good until it reserves space for the next read. */
+  get pieceStart(): number {
+    return this.#pieceStart;
+  }
+
+  /** Where they end. */
+  get pieceEnd(): number {
+    return this.#pieceEnd;
   }
 
   /** The current frame as an error, after `"too long"`. */
@@ -175,16 +194,16 @@ export class FrameSplitter {
   /** Deals with the data before `end`: it is told, dropped, or too long. "more" is: dropped, look again. */
   #take(start: number, end: number, framing: Framing): Step {
     let size = end - start;
-    if (!this.#skipping && !isRaw(framing)) {
-      const room = framing.limit - this.#frameBytes;
-      if (size > room) this.#found = -1;
+    const room = framing.limit - this.#frameBytes;
+    if (!this.#skipping && size > room && !isRaw(framing)) {
+      this.#found = -1;
       if (room === 0) {
         this.#pieceStart = start;
         this.#pieceEnd = end;
         this.refuseFrame();
         return "too long";
       }
-      size = Math.min(size, room); // what fits is told first: so the same is told, however the bytes came
+      size = room; // what fits is told first: so the same is told, however the bytes came
     }
     this.#buffer.consume(size);
     this.#frameBytes += size;
@@ -204,17 +223,20 @@ export class FrameSplitter {
   /** The frame's terminator lies at the front: consumes it and begins the next frame. */
   #endFrame(): void {
     this.#buffer.consume(this.#found);
-    this.#matched = this.#foundNeedle;
-    const wasCount = this.#framing!.count > 0;
-    // A count fires once. What follows it is raw unless the hook sets something, as in asynchat.
-    const next = this.#framingAfterSkip ?? (wasCount ? this.#raw : this.#framing!);
-    this.#skipping = false;
-    this.#framingAfterSkip = null;
-    this.#begin(next);
+    if (this.#matched !== this.#foundNeedle) this.#matched = this.#foundNeedle;
+    const framing = this.#framing!;
+    if (this.#framingAfterSkip !== null) {
+      const next = this.#framingAfterSkip;
+      this.#framingAfterSkip = null;
+      this.#begin(next);
+    } else {
+      // A count fires once. What follows it is raw unless the hook sets something, as in asynchat.
+      this.#begin(framing.count > 0 ? this.#raw : framing);
+    }
   }
 
   #begin(framing: Framing): void {
-    this.#framing = framing;
+    if (framing !== this.#framing) this.#framing = framing;
     this.#frameNumber++;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
@@ -223,30 +245,40 @@ export class FrameSplitter {
   }
 
   /**
-   * Where the data ends that begins at `at`: before the leftmost terminator (then `#found` says so), or before bytes
-   * that may yet become one, or with the last byte.
+   * Where the data ends that begins at `from`, as far as can be told: before the leftmost terminator (then `#found` says so),
+   * or before bytes that may yet become one, or with the count, or with the last byte.
    */
-  #search({ needles, beginnings }: Framing, bytes: Uint8Array, at: number): number {
-    for (; at < bytes.length; at++) {
-      if (beginnings === null) {
-        at = bytes.indexOf(needles[0]![0]!, at);
-        if (at < 0) return bytes.length;
-      } else if (beginnings[bytes[at]!] === 0) {
-        continue;
-      }
-      for (let i = 0; i < needles.length; i++) {
-        const needle = needles[i]!;
-        const same = equalBytes(needle, bytes, at);
-        if (same === needle.length) {
-          this.#found = same;
-          this.#foundNeedle = needle;
-          return at;
-        }
-        // The longest comes first: what may still become a longer one is waited for before a shorter one counts.
-        if (at + same === bytes.length && !this.#finished) return at;
-      }
+  #endOfData(framing: Framing, bytes: Uint8Array, from: number): number {
+    if (framing.needle !== null) return this.#searchOne(framing.needle, bytes, from);
+    if (framing.several !== null) return this.#searchSeveral(framing.several, bytes, from);
+    return framing.count > 0 ? Math.min(bytes.length, from + this.#remaining) : bytes.length;
+  }
+
+  #searchOne(needle: Uint8Array, bytes: Uint8Array, from: number): number {
+    for (let at = from; (at = this.#finder.find(bytes, at, needle)) >= 0; at++) {
+      if (this.#isAt(needle, bytes, at)) return at;
     }
     return bytes.length;
+  }
+
+  #searchSeveral({ longestFirst, beginnings }: Several, bytes: Uint8Array, from: number): number {
+    for (let at = from; at < bytes.length; at++) {
+      if (beginnings[bytes[at]!] === 0) continue;
+      // The longest comes first: what may still become a longer one is waited for before a shorter one counts.
+      if (longestFirst.some((needle) => this.#isAt(needle, bytes, at))) return at;
+    }
+    return bytes.length;
+  }
+
+  /** Whether the data ends at `at`: with this terminator, or because more bytes could make it one. */
+  #isAt(needle: Uint8Array, bytes: Uint8Array, at: number): boolean {
+    const same = equalBytes(needle, bytes, at);
+    if (same === needle.length) {
+      this.#found = same;
+      if (this.#foundNeedle !== needle) this.#foundNeedle = needle;
+      return true;
+    }
+    return at + same === bytes.length && !this.#finished;
   }
 }
 
@@ -259,40 +291,51 @@ function equalBytes(needle: Uint8Array, bytes: Uint8Array, at: number): number {
 }
 
 function isRaw(framing: Framing | null): boolean {
-  return framing !== null && framing.count === 0 && framing.needles.length === 0;
+  return framing !== null && framing.needle === null && framing.several === null && framing.count === 0;
 }
 
 function toFraming(terminator: Terminator, limit: number, policy: TooLongPolicy): Framing {
-  const raw = { needles: [], several: null, beginnings: null, count: 0, limit, policy };
-  if (terminator === null) return raw;
+  if (terminator === null) return { needle: null, several: null, count: 0, limit, policy };
   if (typeof terminator === "number") {
-    if (!Number.isSafeInteger(terminator) || terminator < 0) {
-      throw new RangeError(`Cannot set the terminator: the count is ${terminator}, a whole number from 0 on is wanted`);
-    }
-    if (terminator > limit) {
-      throw new RangeError(
-        `Cannot set the terminator: the count is ${terminator}, at most ${limit} is wanted (raise maxFrameBytes for more)`,
-      );
-    }
-    return { ...raw, count: terminator };
+    return { needle: null, several: null, count: checkCount(terminator, limit), limit, policy };
   }
-  if (!Array.isArray(terminator)) {
-    const needle = toNeedle(terminator);
-    return needle.length === 0 ? raw : { ...raw, needles: [needle] };
+  if (Array.isArray(terminator)) return { needle: null, several: toSeveral(terminator), count: 0, limit, policy };
+  const needle = toNeedle(terminator);
+  return { needle: needle.length > 0 ? needle : null, several: null, count: 0, limit, policy };
+}
+
+function checkCount(count: number, limit: number): number {
+  if (!Number.isSafeInteger(count) || count < 0) {
+    throw new RangeError(`Cannot set the terminator: the count is ${count}, a whole number from 0 on is wanted`);
   }
-  const several = terminator.map(toNeedle);
-  const needles = several.toSorted((a, b) => b.length - a.length);
-  if ((needles.at(-1)?.length ?? 0) > 0) {
-    const beginnings = new Uint8Array(256);
-    for (const needle of needles) beginnings[needle[0]!] = 1;
-    return { ...raw, needles, several, beginnings };
+  if (count <= limit) return count;
+  throw new RangeError(
+    `Cannot set the terminator: the count is ${count}, at most ${limit} is wanted (raise maxFrameBytes for more)`,
+  );
+}
+
+function toSeveral(terminators: readonly unknown[]): Several {
+  const given = terminators.map(toNeedle);
+  const longestFirst = given.toSorted((a, b) => b.length - a.length);
+  if ((longestFirst.at(-1)?.length ?? 0) === 0) {
+    const what = given.length === 0 ? "the list is empty" : "the list has an empty member";
+    throw new TypeError(`Cannot set the terminator: ${what}, one or more byte strings are wanted`);
   }
-  const given = needles.length === 0 ? "the list is empty" : "the list has an empty member";
-  throw new TypeError(`Cannot set the terminator: ${given}, one or more byte strings are wanted`);
+  const beginnings = new Uint8Array(256);
+  for (const needle of given) beginnings[needle[0]!] = 1;
+  return { given, longestFirst, beginnings };
 }
 
 function toNeedle(value: unknown): Uint8Array {
-  if (typeof value === "string") return encoder.encode(value);
+  if (typeof value === "string") {
+    let needle = encoded.get(value);
+    if (needle === undefined) {
+      needle = encoder.encode(value);
+      if (encoded.size === MOST_ENCODED) encoded.clear();
+      encoded.set(value, needle);
+    }
+    return needle;
+  }
   if (value instanceof Uint8Array) return new Uint8Array(value); // not slice(): a Buffer's is a view
   throw new TypeError(
     `Cannot set the terminator: ${

@@ -105,7 +105,7 @@ class Reader {
       const step = this.#splitter.next();
       if (step === "more") return;
       if (step === "data") {
-        const data = text(this.#splitter.piece());
+        const data = text(this.#buffer.filled.subarray(this.#splitter.pieceStart, this.#splitter.pieceEnd));
         this.told.push(...(data === "" ? ["(a piece of nothing)"] : data));
       } else {
         this.told.push(step === "too long" ? "!" : `<${text(this.#splitter.matchedTerminator ?? bytes(""))}>`);

@@ -30,10 +30,15 @@ class Desk {
     this.splitter.setTerminator(terminator, limit, onTooLong);
   }
 
+  /** The bytes of the last "data" answer. */
+  piece(): Uint8Array {
+    return this.buffer.filled.subarray(this.splitter.pieceStart, this.splitter.pieceEnd);
+  }
+
   /** The next answer, of data with the bytes. */
   next(): string {
     const step = this.splitter.next();
-    return step === "data" ? `data ${text(this.splitter.piece())}` : step;
+    return step === "data" ? `data ${text(this.piece())}` : step;
   }
 
   /** All answers up to "more" or to the first "too long". */

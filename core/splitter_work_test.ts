@@ -8,21 +8,27 @@ import { FrameSplitter, type Terminator, type TooLongPolicy } from "./splitter.t
 class CountingBuffer extends ReceiveBuffer {
   looks = 0;
 
+  #seen = super.filled;
+  #watched = super.filled;
+
   override get filled(): Uint8Array {
-    return new Proxy(super.filled, {
-      get: (target, name) => {
-        if (typeof name === "string" && /^\d+$/.test(name)) this.looks++;
-        if (name === "indexOf") return (byte: number, from: number) => this.#indexOf(target, byte, from);
-        const value = Reflect.get(target, name, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    if (super.filled !== this.#seen) {
+      this.#seen = super.filled;
+      this.#watched = new Proxy(this.#seen, {
+        get: (target, name) => {
+          if (typeof name === "string" && /^\d+$/.test(name)) this.looks++;
+          if (name === "subarray") return (from: number, to: number) => this.#subarray(target, from, to);
+          return Reflect.get(target, name, target);
+        },
+      });
+    }
+    return this.#watched;
   }
 
-  #indexOf(target: Uint8Array, byte: number, from: number): number {
-    const at = target.indexOf(byte, from);
-    this.looks += (at < 0 ? target.length : at + 1) - from;
-    return at;
+  /** A stretch that is looked through at once. The byte behind it is there to be compared with, and counts in the next one. */
+  #subarray(target: Uint8Array, from: number, to: number): Uint8Array {
+    this.looks += to - from - (to < target.length ? 1 : 0);
+    return target.subarray(from, to);
   }
 }
 
