@@ -151,6 +151,9 @@ const OF_ONE_PEER = /^(ConnectionReset|ConnectionAborted|NotConnected|ECONNRESET
  */
 export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servable): ChatServer {
   checkOptions(options);
+  // Deno 2.9 opens a file when a stack is asked for the first time, and panics when it may not: to print an error while files
+  // are short would end the process. So a stack is asked for now, while there are some.
+  void new Error().stack;
   const { port, hostname, tcpBacklog } = options;
   const listener = Deno.listen({
     port,
