@@ -64,11 +64,10 @@ export class Served implements AsyncDisposable {
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #lines: Lines;
 
-  /** @param v8Flags How V8 is set, as `--max-semi-space-size=4`. */
-  static async start(options: ServedOptions, ...v8Flags: string[]): Promise<Served> {
+  static async start(options: ServedOptions): Promise<Served> {
     const program = new URL("served.ts", import.meta.url).href;
-    const flags = ["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1"];
-    const args = [...flags, `--v8-flags=${["--expose-gc", ...v8Flags].join()}`, program, JSON.stringify(options)];
+    const flags = ["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--v8-flags=--expose-gc"];
+    const args = [...flags, program, JSON.stringify(options)];
     const pipes = { stdin: "piped", stdout: "piped", stderr: "null" } as const;
     const child = new Deno.Command(deno, { args, ...pipes }).spawn();
     const lines = new Lines(child.stdout);

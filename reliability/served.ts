@@ -84,9 +84,10 @@ if (import.meta.main) {
   // Also because Deno 2.9.6 makes its own signal handler half a second after the start, and panics if there is no file for it.
   Deno.addSignalListener("SIGTERM", () => server.shutdown().then(() => Deno.exit(0)));
   console.log((server.addr as Deno.NetAddr).port);
-  const collectGarbage = (globalThis as { gc?: () => void }).gc;
+  const { gc } = globalThis as { gc?: (options: unknown) => void };
+  const collectGarbage = () => gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   for await (const line of Deno.stdin.readable) {
-    if (line.length > 1) collectGarbage?.();
+    if (line.length > 1) collectGarbage();
     const { rss: rssBytes, heapUsed, external } = Deno.memoryUsage();
     const heldBytes = heapUsed + external;
     const { user, system } = process.cpuUsage();

@@ -21,10 +21,7 @@ const idle = Number(values.idle);
 const passing = Number(values.passing);
 const first = Number(values.first);
 
-/** For an idle chat: as the process is, and without the young generation that V8 keeps (up to 45 MiB, once for all). */
-const MOST_KIB_EACH = 16;
-const MOST_KIB_EACH_WITHOUT = 12;
-const SMALL_YOUNG_GENERATION = "--max-semi-space-size=4";
+const MOST_KIB_EACH = 10;
 const MOST_GROWTH = 0.1;
 const AT_A_TIME = 50;
 
@@ -52,15 +49,15 @@ async function meet(port: number): Promise<Deno.TcpConn> {
   return conn;
 }
 
-/** The resident memory of a server, when it has collected its garbage. */
+/** The resident memory of a server, when it has collected its garbage and given back what V8 gives back after half a minute of quiet. */
 async function residentMemory(served: Served): Promise<number> {
   await served.figures(true);
   return (await served.figures(true)).rssBytes;
 }
 
 /** What each of so many idle chats adds to the resident memory of a server. */
-async function idleCost(kind: ServedOptions["kind"], count: number, ...v8Flags: string[]): Promise<number> {
-  await using served = await Served.start({ kind }, ...v8Flags);
+async function idleCost(kind: ServedOptions["kind"], count: number): Promise<number> {
+  await using served = await Served.start({ kind });
   const bare = await residentMemory(served);
   const conns: Deno.Conn[] = [];
   await times(count, async () => {
@@ -80,16 +77,10 @@ function check(what: string, holds: boolean, bound: string): void {
 }
 
 if (idle > 0) {
-  const cases: [what: string, most: number, ...v8Flags: string[]][] = [
-    ["as the process is", MOST_KIB_EACH],
-    ["with a young generation of V8 of a few MiB", MOST_KIB_EACH_WITHOUT, SMALL_YOUNG_GENERATION],
-  ];
-  for (const [what, most, ...v8Flags] of cases) {
-    const bare = await idleCost("bare echo", idle, ...v8Flags);
-    const each = await idleCost("echo", idle, ...v8Flags);
-    const bound = `${most} KiB at most; without this library, a Deno.Conn and a buffer of 1 KiB: ${kib(bare)}`;
-    check(`${idle} idle chats, ${what}: ${kib(each)} of resident memory each`, each <= most * 1024, bound);
-  }
+  const bare = await idleCost("bare echo", idle);
+  const each = await idleCost("echo", idle);
+  const bound = `${MOST_KIB_EACH} KiB at most; without this library, a Deno.Conn and a buffer of 1 KiB: ${kib(bare)}`;
+  check(`${idle} idle chats: ${kib(each)} of resident memory each`, each <= MOST_KIB_EACH * 1024, bound);
 }
 if (passing > 0) {
   await using served = await Served.start({ kind: "echo" });
