@@ -69,6 +69,42 @@ export class OutgoingOverflowError extends Error {
   }
 }
 
+/** A connection does not begin with a header of the PROXY protocol that can be believed. */
+export class ProxyHeaderError extends Error {
+  /** How many bytes had come when that was noticed. */
+  readonly received: number;
+
+  /**
+   * Tells what is wrong with the header.
+   *
+   * @param problem What is wrong.
+   * @param received How many bytes had come.
+   */
+  constructor(problem: string, received: number) {
+    super(`Cannot take the PROXY header: ${problem} (${received} bytes have come), one of version 1 or 2 is wanted`);
+    this.name = "ProxyHeaderError";
+    this.received = received;
+  }
+}
+
+/** What has to come before a chat can begin did not come in time. */
+export class HandshakeTimeoutError extends Error {
+  /** How long it might have taken, in milliseconds. */
+  readonly limitMs: number;
+
+  /**
+   * Tells what took too long.
+   *
+   * @param handshake What was waited for, as in "PROXY header".
+   * @param limitMs How long it might have taken, in milliseconds.
+   */
+  constructor(handshake: string, limitMs: number) {
+    super(`Cannot wait any longer: the ${handshake} has not come in ${limitMs} ms, it is wanted sooner`);
+    this.name = "HandshakeTimeoutError";
+    this.limitMs = limitMs;
+  }
+}
+
 /** Something was asked of a chat that has ended its own side. */
 export class ChatClosedError extends Error {
   /**

@@ -10,6 +10,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "core/buffer": [],
   "core/gatherer": [],
   "core/http_head": [],
+  "core/ip": [],
+  "core/proxy_header": ["core/ip"],
   "core/finder": [],
   "core/splitter": ["core/buffer", "core/errors", "core/finder"],
   "core/producer": ["core/errors"],
@@ -31,8 +33,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "core/splitter",
   ],
   "diagnostics": [],
-  "listener": ["chat_options", "clock", "diagnostics"],
-  "server": ["chat", "chat_options", "listener", "core/errors", "core/http_head"],
+  "chat_server": ["clock"],
+  "conn_server": ["chat_options", "chat_server", "clock", "diagnostics", "core/errors"],
+  "proxy_protocol": ["chat_options", "conn_server", "core/errors", "core/ip", "core/proxy_header"],
+  "listener": ["chat_server", "conn_server", "proxy_protocol"],
+  "server": ["chat", "chat_options", "chat_server", "listener", "core/errors", "core/http_head"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],
@@ -51,7 +56,7 @@ const IMPURE = new Set([
 ]);
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
-const EVERYWHERE = /^(mod|chat|chat_options|write_pump|clock|core\/\w+|testing\/\w+)$/;
+const EVERYWHERE = /^(mod|chat|chat_options|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+)$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
