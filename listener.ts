@@ -25,9 +25,24 @@ export interface ServeOptions extends ConnServerOptions {
    */
   tcpBacklog?: number;
   /**
+   * The server's certificate in PEM, with those that lead to one that clients know: what comes is then TLS. A peer that
+   * ends without saying so in TLS has its chat ended with `UnexpectedEof`: what it said may have been cut off.
+   */
+  cert?: string;
+  /** The private key of the certificate, in PEM. */
+  key?: string;
+  /**
+   * How long a TLS handshake may take, in milliseconds; then the connection is closed, and `onError` is told a `HandshakeTimeoutError`.
+   * (Deno 2.9 frees the socket of an unfinished handshake only when the peer ends it or goes on: denoland/deno#14547.)
+   *
+   * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
+   */
+  handshakeTimeoutMs?: number;
+  /**
    * Connections come from proxies that say first, in the PROXY protocol (version 1 or 2), whose they are. The client's
    * address is then the `remoteAddr` of the connection, and is what `maxConnectionsPerAddress` counts. A connection
    * that does not begin with such a header, or comes from elsewhere, is closed, and `onError` is told a `ProxyHeaderError`.
+   * Not together with `cert`: the header comes before TLS begins, where the proxy does not end TLS itself.
    */
   proxyProtocol?: ProxyProtocolOptions;
   /** Called once with the address, when connections can come. */
@@ -43,7 +58,8 @@ export interface ServeOptions extends ConnServerOptions {
  * @returns The running server.
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  * @throws {RangeError} when a limit is no number, or too small
- * @throws {TypeError} when `proxyProtocol.trusted` is no list of addresses and no function
+ * @throws {TypeError} when `proxyProtocol.trusted` is no list of addresses and no function, when `cert` and `key` are not a
+ * certificate and its key, and where options exclude each other
  *
  * @example
  * ```ts ignore
@@ -65,12 +81,7 @@ export interface ServeOptions extends ConnServerOptions {
 export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servable): ChatServer {
   checkOptions(options);
   const handshake = handshakeOf(options);
-  const { port, hostname, tcpBacklog } = options;
-  const listener = Deno.listen({
-    port,
-    ...(hostname === undefined ? {} : { hostname }),
-    ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
-  });
+  const listener = listen(options);
   try {
     options.onListen?.(listener.addr);
   } catch (error) {
@@ -80,18 +91,45 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
   return new ConnServer(listener, options, accept, handshake);
 }
 
-function handshakeOf({ proxyProtocol }: ServeOptions): Handshake<Deno.Conn> | undefined {
+function listen({ port, hostname, tcpBacklog, cert, key }: ServeOptions): Deno.Listener {
+  const where = {
+    port,
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
+  };
+  if (cert === undefined || key === undefined) return Deno.listen(where);
+  try {
+    return Deno.listenTls({ ...where, cert, key });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.InvalidData) && !/KeyMismatch/.test(String(error))) throw error;
+    throw new TypeError("Cannot serve: cert and key are not what is wanted, a certificate and its key in PEM", {
+      cause: error,
+    });
+  }
+}
+
+function handshakeOf({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions): Handshake<Deno.Conn> | undefined {
   if (proxyProtocol !== undefined) return readProxyHeader(proxyProtocol);
+  if (cert === undefined) return undefined;
+  return {
+    name: "TLS handshake",
+    timeoutMs: handshakeTimeoutMs ?? 10_000,
+    run: (conn) => (conn as Deno.TlsConn).handshake(),
+  };
 }
 
 function checkOptions(options: ServeOptions): void {
-  const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, drainTimeoutMs = 0, proxyProtocol } = options;
-  checkAtLeast(1, {
-    maxConnections,
-    maxConnectionsPerAddress,
-    "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1,
-  });
+  const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, drainTimeoutMs = 0 } = options;
+  const { proxyProtocol, cert, key, handshakeTimeoutMs = 1 } = options;
+  checkAtLeast(1, { maxConnections, maxConnectionsPerAddress, handshakeTimeoutMs });
+  checkAtLeast(1, { "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1 });
   checkAtLeast(0, { drainTimeoutMs });
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("Cannot serve: one of cert and key is given, both are wanted");
+  }
+  if (cert !== undefined && proxyProtocol !== undefined) {
+    throw new TypeError("Cannot serve: cert and proxyProtocol are given, one of them is wanted");
+  }
 }
 
 function checkAtLeast(least: number, values: Record<string, number>): void {
