@@ -25,6 +25,7 @@ import {
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
 import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
+import { deferred } from "./deferred.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
 import { Sweep, type Swept } from "./sweep.ts";
 import { WritePump } from "./write_pump.ts";
@@ -90,7 +91,6 @@ export abstract class AsyncChat implements AsyncDisposable {
   readonly #writer: WritePump; //          out: push -> outbox -> write
 
   #state: ChatState = "new";
-  #started = false; //                     run() was called
   #reason: Error | undefined; //           why it ended: the first cause counts
   #closedByOwner = false; //               the owner said so: a push from then on is a mistake, and is told
   #inputOver = false; //                   the peer has sent its last byte, or reading failed
@@ -106,8 +106,8 @@ export abstract class AsyncChat implements AsyncDisposable {
   #swept: Swept | null = null; //          where its time limits are watched
   #callOffLinger: (() => void) | null = null;
   #closeTold = false; //                   handleClose was called: no hook follows
-  readonly #ended = Promise.withResolvers<void>(); // the connection is closed or handed over
-  readonly #over = Promise.withResolvers<void>(); //  and handleClose has run
+  #over: Promise<void> | null = null; //   what run() gives: made by its first call
+  #tellOver: () => void = () => {};
   #bytesReceived = 0;
   #framesReceived = 0;
 
@@ -139,14 +139,17 @@ export abstract class AsyncChat implements AsyncDisposable {
    * does not either has that error given to `handleError`.)
    */
   run(): Promise<void> {
-    if (this.#started) return this.#over.promise;
+    if (this.#over !== null) return this.#over;
+    const wasClosed = this.#state === "closed";
     if (this.#state === "new") {
       if (!this.#splitter.ready && this.handleConnect === AsyncChat.prototype.handleConnect) throw noTerminator();
       this.#state = "open";
     }
-    this.#started = true;
-    void this.#live();
-    return this.#over.promise;
+    this.#over = new Promise((resolve) => this.#tellOver = resolve);
+    if (connectChannel.hasSubscribers) connectChannel.publish({ chat: this });
+    if (wasClosed) void this.#sayGoodbye();
+    else this.#live();
+    return this.#over;
   }
 
   // ---------------------------------------------------------------- hooks
@@ -433,13 +436,16 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   // ------------------------------------------------------------ the engine
 
-  async #live(): Promise<void> {
-    if (connectChannel.hasSubscribers) connectChannel.publish({ chat: this });
+  #live(): void {
     if (this.#options.noDelay && this.#state === "open") this.#switchNagleOff();
     this.#writer.start();
     this.#watchTime();
     void this.#receive();
-    await this.#ended.promise;
+  }
+
+  /** The chat has ended, or had before it ran: tells so, when no hook is running any more. */
+  async #sayGoodbye(): Promise<void> {
+    await null;
     while (this.#held !== null) await this.#held;
     if (closeChannel.hasSubscribers) closeChannel.publish({ chat: this, reason: this.#reason });
     this.#closeTold = true;
@@ -448,7 +454,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     } catch (error) {
       this.#hookFailed(error);
     }
-    this.#over.resolve();
+    this.#tellOver();
   }
 
   /** The read pump: reads, tells the hooks, reads again. Where it waits, so does the peer. */
@@ -710,7 +716,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#writer.stop(this.#reason);
     this.#writer.release();
     this.#abort?.abort(this.#reason);
-    this.#ended.resolve();
+    if (this.#over !== null) void this.#sayGoodbye();
   }
 
   #switchNagleOff(): void {

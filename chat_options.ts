@@ -9,7 +9,7 @@ import type { TooLongPolicy } from "./core/splitter.ts";
 export interface ChatConn {
   /** Reads into `p`: how many bytes came, or `null` when the peer will send no more. `0` is not the end. */
   read(p: Uint8Array): Promise<number | null>;
-  /** Writes from `p`, which stays as it is until the promise settles: how many bytes were taken, maybe not all. */
+  /** Writes from `p`, which stays as it is until the promise settles and not longer: how many bytes were taken, maybe not all. */
   write(p: Uint8Array): Promise<number>;
   /** Ends the connection, at once and both ways. */
   close(): void;

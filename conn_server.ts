@@ -8,6 +8,7 @@ import type { ChatConn } from "./chat_options.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { HandshakeTimeoutError } from "./core/errors.ts";
+import { deferred } from "./deferred.ts";
 import { errorChannel } from "./diagnostics.ts";
 
 /** What has to happen on a connection before its chat begins. Others are taken in meanwhile. */
@@ -73,7 +74,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #onError: (error: unknown) => void;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
-  readonly #finished = Promise.withResolvers<void>();
+  readonly #finished = deferred<void>();
   #stopping = false;
   #listening = true; //                     the accept loop runs
   #wake: (() => void) | null = null; //      ends the loop's pause, or its wait for a connection to end

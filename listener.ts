@@ -81,6 +81,9 @@ export interface ServeOptions extends ConnServerOptions {
 export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servable): ChatServer {
   checkOptions(options);
   const handshake = handshakeOf(options);
+  // Deno 2.9 opens a file when a stack is asked for the first time, and panics when it may not: to print an error while files
+  // are short would end the process. So a stack is asked for now, while there are some.
+  void new Error().stack;
   const listener = listen(options);
   try {
     options.onListen?.(listener.addr);

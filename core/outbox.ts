@@ -17,14 +17,18 @@ const LARGEST_COPY = 16_384;
 const LARGEST_BLOCK = 65_536;
 const SMALLEST_BLOCK = 512;
 
+/** Blocks that were written, to be used again by whoever comes next: a new one takes longer than a short answer. */
+const spare: Uint8Array[] = [];
+const MOST_SPARE = 32;
+const LARGEST_SPARE = 8192;
+
 const encoder = new TextEncoder();
 
 /** Bytes ready to be written. */
 interface Chunk {
   bytes: Uint8Array; //  not yet written; of a block, the part that is filled
-  block: Uint8Array | null; //  the whole block, while it may grow
+  block: Uint8Array | null; //  the whole block; null where the bytes are lent
   ticket: number; //     the last push that is in here to its end
-  lent: boolean; //      the bytes are somebody else's
 }
 
 /** A producer, or bytes behind one. Linked, as taking the first of a long array moves the others. */
@@ -136,7 +140,6 @@ export class Outbox {
     const chunk = this.#chunks[0];
     if (chunk === undefined) return null;
     this.#writing = chunk;
-    chunk.block = null;
     return chunk.bytes;
   }
 
@@ -160,7 +163,8 @@ export class Outbox {
     }
     this.#writing = null;
     this.#chunks.shift();
-    if (chunk.lent) this.#lent--;
+    if (chunk.block === null) this.#lent--;
+    else if (chunk.block.length <= LARGEST_SPARE && spare.length < MOST_SPARE) spare.push(chunk.block);
     this.#written = chunk.ticket;
   }
 
@@ -198,7 +202,7 @@ export class Outbox {
 
   #append(data: Uint8Array, ticket: number): void {
     if (data.length > LARGEST_COPY) {
-      this.#chunks.push({ bytes: data, block: null, ticket, lent: true });
+      this.#chunks.push({ bytes: data, block: null, ticket });
       this.#ready += data.length;
       this.#lent++;
     } else if (data.length > 0) {
@@ -224,7 +228,7 @@ export class Outbox {
   /** The last chunk, if it is a block that may grow and has room or can be given it, or a new one. */
   #blockFor(size: number): Chunk {
     const last = this.#chunks.at(-1);
-    if (last !== undefined && last.block !== null) {
+    if (last !== undefined && last.block !== null && last !== this.#writing) {
       const needed = last.bytes.length + size;
       if (needed <= last.block.length) return last;
       if (needed <= LARGEST_BLOCK) {
@@ -232,8 +236,9 @@ export class Outbox {
         return last;
       }
     }
-    const block = new Uint8Array(Math.max(size, SMALLEST_BLOCK));
-    const chunk = { bytes: block.subarray(0, 0), block, ticket: 0, lent: false };
+    const used = spare.pop();
+    const block = used !== undefined && size <= used.length ? used : new Uint8Array(Math.max(size, SMALLEST_BLOCK));
+    const chunk = { bytes: block.subarray(0, 0), block, ticket: 0 };
     this.#chunks.push(chunk);
     return chunk;
   }

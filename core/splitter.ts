@@ -52,6 +52,7 @@ const encoder = new TextEncoder();
 /** Terminators given as text, as bytes: to encode two of them takes longer than to find a thousand. */
 const encoded = new Map<string, Uint8Array>();
 const MOST_ENCODED = 64;
+const LONGEST_ENCODED = 64; // a boundary that a peer chose may be long
 
 /** Reads bytes as frames; the terminator may change between any two answers. */
 export class FrameSplitter {
@@ -331,6 +332,7 @@ function toNeedle(value: unknown): Uint8Array {
     let needle = encoded.get(value);
     if (needle === undefined) {
       needle = encoder.encode(value);
+      if (value.length > LONGEST_ENCODED) return needle;
       if (encoded.size === MOST_ENCODED) encoded.clear();
       encoded.set(value, needle);
     }

@@ -368,3 +368,25 @@ Deno.test("findPrefixAtEnd() gives the longest beginning of the needle at the en
     assertEquals(findPrefixAtEnd(bytes(haystack), bytes(needle)), length, `${haystack} ${needle}`);
   }
 });
+
+Deno.test("FrameSplitter.setTerminator() knows any number of texts apart, short and long", () => {
+  for (let turn = 0; turn < 2; turn++) {
+    for (let i = 0; i < 100; i++) {
+      const end = `<${"-".repeat(i)}>`;
+      assertEquals(new Desk(`a<${"-".repeat(i)}b${end}`, end, 300).all(), [
+        `data a<${"-".repeat(i)}b`,
+        "frame",
+        "more",
+      ]);
+    }
+  }
+});
+
+Deno.test("FrameSplitter.matchedTerminator and getTerminator() give copies: what is done to them changes no terminator", () => {
+  const desk = new Desk("a;b;c;", ";");
+  desk.next();
+  desk.next();
+  desk.splitter.matchedTerminator!.fill(0x62);
+  (desk.splitter.getTerminator() as Uint8Array).fill(0x62);
+  assertEquals(desk.all(), ["data b", "frame", "data c", "frame", "more"]);
+});

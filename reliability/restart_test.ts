@@ -1,0 +1,94 @@
+import { assert, assertEquals } from "@std/assert";
+import { canRun, deno, Lines, until } from "./processes.ts";
+import { connect, latin1, send } from "./wire.ts";
+
+const CLIENTS = 200;
+
+/**
+ * How it ends for a client. The second cannot be told from a request that was lost on its way, and every HTTP client that keeps
+ * connections has to reckon with it: the server ended its side while the request was coming (RFC 9112, 9.3.1 and 9.6).
+ */
+type End = "between requests" | "instead of an answer" | "within an answer" | "reset";
+
+interface Client {
+  answered: number;
+  end: Promise<End>;
+}
+
+/** Asks, waits for the answer, thinks, and asks again, until the server ends the connection. */
+async function keepAsking(port: number, name: string, thinkMs: number): Promise<Client> {
+  const conn = await connect(port);
+  const request = `GET /${name} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+  const page = `Hello ${name}! \r\n</body>\r\n</html>\r\n`;
+  const buffer = new Uint8Array(4096);
+  const client: Client = { answered: 0, end: Promise.resolve("reset") };
+  const listen = async (): Promise<End> => {
+    let text = "";
+    let asked = true;
+    let sending = send(conn, request);
+    let thinking: ReturnType<typeof setTimeout> | undefined;
+    try {
+      for (let count; (count = await conn.read(buffer)) !== null;) {
+        text += latin1(buffer.subarray(0, count));
+        if (!text.endsWith(page)) continue;
+        assert(text.startsWith("HTTP/1.1 200 OK\r\n"), text);
+        client.answered++;
+        text = "";
+        asked = false;
+        thinking = setTimeout(() => {
+          asked = true;
+          sending = send(conn, request);
+        }, thinkMs);
+      }
+      return text !== "" ? "within an answer" : asked ? "instead of an answer" : "between requests";
+    } catch {
+      return "reset";
+    } finally {
+      clearTimeout(thinking);
+      await sending;
+      conn.close();
+    }
+  };
+  client.end = listen();
+  return client;
+}
+
+Deno.test({
+  name: "server.ts is told to stop under 200 busy clients: each request that it has read is answered, none is reset",
+  ignore: !await canRun(deno),
+  async fn() {
+    const program = new URL("../server.ts", import.meta.url).href;
+    const flags = ["--port", "0", "--hostname", "127.0.0.1", "--verbose"];
+    const args = ["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", program, ...flags];
+    const child = new Deno.Command(deno, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
+    await using out = new Lines(child.stdout);
+    const port = Number(/([0-9]+)\/$/.exec(await out.next() ?? "")![1]);
+    let lines = 0;
+    let last = "";
+    const reading = (async () => {
+      for (let line; (line = await out.next()) !== null; last = line) lines++;
+    })();
+
+    // Half of them never pause, half do: so the end comes to some in the middle of a request, to some between two.
+    const clients = await Promise.all(
+      Array.from({ length: CLIENTS }, (_, i) => keepAsking(port, `client${i}`, i % 2 === 0 ? 0 : 50)),
+    );
+    await until("every client has been answered", () => clients.every(({ answered }) => answered >= 10));
+    const told = performance.now();
+    child.kill("SIGTERM");
+    const ends = await Promise.all(clients.map(({ end }) => end));
+    const { code } = await child.status;
+    const tookMs = performance.now() - told;
+    await reading;
+
+    assertEquals(code, 0);
+    assert(tookMs < 10_000, `it took ${tookMs} ms: longer than a drain may`);
+    assertEquals(ends.filter((end) => end === "reset" || end === "within an answer"), []);
+    assert(ends.includes("between requests"));
+    // The server's own count of the heads that it has read to their end is that of the answers that have arrived.
+    const read = Number(/: ([0-9]+) frames, /.exec(last)![1]);
+    const answered = clients.reduce((sum, client) => sum + client.answered, 0);
+    assertEquals([read, lines - 1], [answered, answered]);
+    assert(last.endsWith(`; ended: ${CLIENTS} done`), last);
+  },
+});

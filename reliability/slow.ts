@@ -1,0 +1,55 @@
+/**
+ * How long an honest client waits for its answers while slowhttptest has 1,000 connections open, in each of its ways; and that
+ * all answers are right. `deno task slow`; exits with 1 when one is not. What it prints is in docs/reliability.md.
+ */
+
+import { parseArgs } from "node:util";
+import { Served } from "./processes.ts";
+import { askDuring, besiege, type Honest, mostOpen, WAYS } from "./slow_clients.ts";
+
+const { values } = parseArgs({
+  options: {
+    connections: { type: "string", default: "1000" },
+    seconds: { type: "string", default: "15" },
+  },
+});
+const connections = Number(values.connections);
+const seconds = Number(values.seconds);
+
+function row(way: string, honest: Honest, open: number, more: string): string {
+  const at = (share: number) => honest.ms[Math.min(Math.floor(honest.ms.length * share), honest.ms.length - 1)]!;
+  const ms = [0.5, 0.99, 1].map((share) => at(share).toFixed(1).padStart(7)).join("");
+  return `${way.padEnd(14)}${String(open).padStart(6)}${String(honest.asked).padStart(7)}${
+    String(honest.wrong).padStart(7)
+  }${ms}  ${more}`;
+}
+
+// The connections that are open, half of them twice: those that ask, and those that take the place of ended ones.
+const limits = { idleTimeoutMs: 5_000, frameTimeoutMs: 5_000, writeTimeoutMs: 5_000, maxConnections: 2 * connections };
+let wrong = 0;
+
+console.log(`${connections} slow connections, limits of 5 s; what an honest client sees, in ms from connect to end:\n`);
+console.log("                open  asked  wrong    p50    p99    max  ended");
+{
+  await using served = await Served.start({ kind: "greeter", ...limits });
+  const alone = new Promise((resolve) => setTimeout(resolve, 5_000));
+  const [honest, open] = await Promise.all([askDuring(served.port, alone), mostOpen(served, alone)]);
+  wrong += honest.wrong;
+  console.log(row("nobody else", honest, open, ""));
+}
+for (const way of Object.keys(WAYS)) {
+  await using served = await Served.start({ kind: "greeter", ...limits });
+  const siege = besiege(served.port, way, { connections, perSecond: 500, seconds, everySeconds: 2 });
+  const [honest, open] = await Promise.all([askDuring(served.port, siege), mostOpen(served, siege)]);
+  wrong += honest.wrong;
+  if (open < connections) {
+    console.log(
+      `${way}: ${open} connections at a time, ${connections} are wanted (is slowhttptest there, is ulimit -n high enough?)`,
+    );
+    wrong++;
+  }
+  const { statuses, stats } = await served.figures();
+  const told = statuses["408"] ?? 0;
+  console.log(row(way, honest, open, told > 0 ? `${told} with 408` : `${stats.closes.done ?? 0} in good order`));
+}
+Deno.exitCode = wrong === 0 ? 0 : 1;

@@ -1,0 +1,138 @@
+/**
+ * Shapes of requests that have been used to smuggle one request inside another, or to get past a filter, and other shapes
+ * that servers have read in different ways; each with the statuses that the greeter answers with. What is refused ends the
+ * connection; what is not leaves the next request as it is. The rules are RFC 9112's where a reader may be strict.
+ */
+
+/** A shape: what it is, its bytes with one char a byte, and the statuses of the answers. */
+export type Shape = readonly [name: string, bytes: string, statuses: readonly number[]];
+
+/** A request that is well formed but for the field lines given. */
+const get = (...lines: string[]) => ["GET /a HTTP/1.1", ...lines, "", ""].join("\r\n");
+const H = "Host: localhost";
+const CHUNKED_BODY = "0\r\n\r\n";
+
+/** Every one is followed by `GET /smuggled`, which is answered where the shape was not refused. */
+export const SHAPES: readonly Shape[] = [
+  // ------------------------------------------------ two lengths
+  ["Content-Length and Transfer-Encoding", get(H, "Content-Length: 6", "Transfer-Encoding: chunked") + "0\r\n\r\nG", [
+    501,
+  ]],
+  ["Transfer-Encoding and Content-Length", get(H, "Transfer-Encoding: chunked", "Content-Length: 3") + CHUNKED_BODY, [
+    501,
+  ]],
+  ["Content-Length twice, unlike", get(H, "Content-Length: 0", "Content-Length: 44"), [400]],
+  ["Content-Length twice, alike", get(H, "Content-Length: 0", "Content-Length: 0"), [400]],
+  ["Content-Length twice, in another case", get(H, "Content-Length: 0", "CONTENT-LENGTH: 5") + "abcde", [400]],
+  ["Content-Length as a list, alike", get(H, "Content-Length: 5, 5") + "abcde", [400]],
+  ["Content-Length as a list, unlike", get(H, "Content-Length: 0, 5") + "abcde", [400]],
+  // ------------------------------------------------ lengths that are no lengths
+  ["Content-Length: +10", get(H, "Content-Length: +10") + "0123456789", [400]],
+  ["Content-Length: -1", get(H, "Content-Length: -1"), [400]],
+  ["Content-Length: -0", get(H, "Content-Length: -0"), [400]],
+  ["Content-Length: 0x10", get(H, "Content-Length: 0x10") + "0123456789abcdef", [400]],
+  ["Content-Length: 1e1", get(H, "Content-Length: 1e1") + "0123456789", [400]],
+  ["Content-Length: 10.0", get(H, "Content-Length: 10.0") + "0123456789", [400]],
+  ["Content-Length: 1_0", get(H, "Content-Length: 1_0") + "0123456789", [400]],
+  ["Content-Length: 1 0", get(H, "Content-Length: 1 0") + "0123456789", [400]],
+  ["Content-Length with a quoted number", get(H, 'Content-Length: "10"') + "0123456789", [400]],
+  ["Content-Length without a number", get(H, "Content-Length:"), [400]],
+  ["Content-Length with a parameter", get(H, "Content-Length: 10;a=b") + "0123456789", [400]],
+  ["Content-Length in Arabic-Indic digits", get(H, "Content-Length: \xd9\xa1"), [400]],
+  ["Content-Length with a superscript", get(H, "Content-Length: \xb2") + "ab", [400]],
+  ["Content-Length with a no-break space", get(H, "Content-Length: \xa02") + "ab", [400]],
+  ["Content-Length above 2^63", get(H, "Content-Length: 9223372036854775808"), [400]],
+  ["Content-Length above 2^64, that wraps to 1", get(H, "Content-Length: 18446744073709551617") + "a", [400]],
+  ["Content-Length above 2^32, that wraps to 1", get(H, "Content-Length: 4294967297") + "a", [413]],
+  ["Content-Length with leading zeros is decimal", get(H, "Content-Length: 0010") + "0123456789", [200, 200]],
+  ["Content-Length with spaces and tabs around", get(H, "Content-Length: \t 10 \t") + "0123456789", [200, 200]],
+  ["Content-Length that takes a request in", get(H, "Content-Length: 35") + "GET /inner HTTP/1.1\r\nHost: inside\r\n", [
+    200,
+    200,
+  ]],
+  // ------------------------------------------------ Transfer-Encoding in disguise
+  ["Transfer-Encoding: chunked", get(H, "Transfer-Encoding: chunked") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding: ChUnKeD", get(H, "Transfer-Encoding: ChUnKeD") + CHUNKED_BODY, [501]],
+  ["tRANSFER-eNCODING: chunked", get(H, "tRANSFER-eNCODING: chunked") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding: identity", get(H, "Transfer-Encoding: identity"), [501]],
+  ["Transfer-Encoding: xchunked", get(H, "Transfer-Encoding: xchunked") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding without a value", get(H, "Transfer-Encoding:"), [501]],
+  ["Transfer-Encoding twice", get(H, "Transfer-Encoding: chunked", "Transfer-Encoding: x") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding: x, chunked", get(H, "Transfer-Encoding: x, chunked") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding with a tab before", get(H, "Transfer-Encoding:\tchunked") + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding with a vertical tab", get(H, "Transfer-Encoding:\vchunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding over HTTP/1.0", "GET /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED_BODY, [501]],
+  ["Transfer-Encoding : chunked", get(H, "Transfer-Encoding : chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding and a tab, then the colon", get(H, "Transfer-Encoding\t: chunked") + CHUNKED_BODY, [400]],
+  ["a space, then Transfer-Encoding", get(H, " Transfer-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding as a folded line", get(H, "X: x", "\tTransfer-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding folded itself", get(H, "Transfer-Encoding:\r\n chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding behind a bare CR", get(H, "X: x\rTransfer-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding behind a bare LF", get(H, "X: x\nTransfer-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding with a NUL", get(H, "Transfer-Encoding: chunked\0") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding with a DEL", get(H, "Transfer-Encoding: chunked\x7f") + CHUNKED_BODY, [400]],
+  ["Transfer\\x00-Encoding", get(H, "Transfer\0-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer Encoding", get(H, "Transfer Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer_Encoding is another field", get(H, "Transfer_Encoding: chunked"), [200, 200]],
+  ['"Transfer-Encoding" in quotes', get(H, '"Transfer-Encoding": chunked') + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding with a soft hyphen", get(H, "Transfer\xad-Encoding: chunked") + CHUNKED_BODY, [400]],
+  ["Transfer-Encoding=chunked", get(H, "Transfer-Encoding=chunked") + CHUNKED_BODY, [400]],
+  // ------------------------------------------------ where lines and heads end
+  ["bare LF throughout", "GET /a HTTP/1.1\nHost: localhost\n\n", [400]],
+  ["bare LF after the request line", "GET /a HTTP/1.1\nHost: localhost\r\n\r\n", [400]],
+  ["bare LF after a field", "GET /a HTTP/1.1\r\nHost: localhost\n\r\n", [400]],
+  ["bare LF as the empty line", "GET /a HTTP/1.1\r\nHost: localhost\r\n\n", [400]],
+  ["bare CR throughout", "GET /a HTTP/1.1\rHost: localhost\r\r", [400]],
+  ["CR CR LF", "GET /a HTTP/1.1\r\nHost: localhost\r\r\n\r\n", [400]],
+  ["LF CR", "GET /a HTTP/1.1\n\rHost: localhost\n\r\n\r", [400]],
+  ["an empty line with a space", "GET /a HTTP/1.1\r\nHost: localhost\r\n \r\nX: x\r\n\r\n", [400]],
+  ["a NUL in a field", get(H, "X: a\0b"), [400]],
+  ["an escape character in a field", get(H, "X: a\x1bb"), [400]],
+  ["obs-fold", get(H, "X: a", " b"), [400]],
+  ["obs-fold with a tab", get(H, "X: a", "\tb"), [400]],
+  ["obs-fold before the first field", get(` ${H}`), [400]],
+  ["a field without a colon", get(H, "X"), [400]],
+  ["a field without a name", get(H, ": x"), [400]],
+  ["a space before the colon", get(H, "X : x"), [400]],
+  ["obs-text in a value", get(H, "X: \xe9"), [200, 200]],
+  ["obs-text in a name", get(H, "\xe9: x"), [400]],
+  ["two empty lines before", "\r\n\r\n" + get(H), [200, 200]],
+  ["one LF before", "\n" + get(H), [400]],
+  // ------------------------------------------------ Host
+  ["HTTP/1.1 without Host", get(), [400]],
+  ["HTTP/1.1 with two Hosts", get(H, "Host: other"), [400]],
+  ["HTTP/1.1 with one Host twice", get(H, H), [400]],
+  ["HTTP/1.0 with two Hosts", "GET /a HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", [400]],
+  ["Host as a list", get("Host: a, b"), [400]],
+  ["Host with a path", get("Host: localhost/a"), [400]],
+  ["Host with a user", get("Host: a@localhost"), [400]],
+  ["Host with a port that is none", get("Host: localhost:a"), [400]],
+  ["Host : localhost", get("Host : localhost"), [400]],
+  ["Host is empty", get("Host:"), [200, 200]],
+  ["absolute form, Host differs", "GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", [200, 200]],
+  ["absolute form without Host", "GET http://a/x HTTP/1.1\r\n\r\n", [400]],
+  ["absolute form of another scheme", "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n", [400]],
+  // ------------------------------------------------ the request line
+  ["HTTP/0.9", "GET /a\r\n\r\n", [400]],
+  ["HTTP/2.0", "GET /a HTTP/2.0\r\nHost: localhost\r\n\r\n", [505]],
+  ["the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [505]],
+  ["HTTP/1.2 is taken as 1.1", "GET /a HTTP/1.2\r\nHost: localhost\r\n\r\n", [200, 200]],
+  ["HTTP/1.1.1", "GET /a HTTP/1.1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["HTTP/1.10", "GET /a HTTP/1.10\r\nHost: localhost\r\n\r\n", [400]],
+  ["HTTP/01.1", "GET /a HTTP/01.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["http/1.1", "GET /a http/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["HTTP/1,1", "GET /a HTTP/1,1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a space behind the version", "GET /a HTTP/1.1 \r\nHost: localhost\r\n\r\n", [400]],
+  ["two spaces", "GET  /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a tab between", "GET\t/a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a vertical tab in the target", "GET /a\v HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a NUL in the target", "GET /a\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a space in the target", "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a request line in the target", "GET /a HTTP/1.1 /b HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a space before the method", " GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a method that is no token", "G(T /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a method in small letters is another", "get /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [405]],
+  ["CONNECT", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", [405]],
+  ["POST with a request as content", get(H, "Content-Length: 44").replace("GET", "POST"), [405]],
+  ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", [400]],
+];

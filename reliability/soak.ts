@@ -1,0 +1,103 @@
+/**
+ * What chats cost over time. `deno task soak` opens many idle ones and asks what memory each takes, then has many come and go
+ * and asks whether memory stays where it was. The server is a process of its own. Exits with 1 when a bound is broken.
+ *
+ * Needs `ulimit -n` above the number of idle chats, for the server and for this process.
+ */
+
+import { parseArgs } from "node:util";
+import { Served, until } from "./processes.ts";
+import type { ServedOptions } from "./served.ts";
+import { connect } from "./wire.ts";
+
+const { values } = parseArgs({
+  options: {
+    idle: { type: "string", default: "10000" }, //       how many chats are open at once
+    passing: { type: "string", default: "200000" }, //   how many come and go
+    first: { type: "string", default: "20000" }, //      after how many of those memory is taken as what it should stay
+  },
+});
+const idle = Number(values.idle);
+const passing = Number(values.passing);
+const first = Number(values.first);
+
+const MOST_KIB_EACH = 10;
+const MOST_GROWTH = 0.1;
+const AT_A_TIME = 50;
+
+const line = new TextEncoder().encode("hello\n");
+const kib = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`;
+const mib = (bytes: number) => `${(bytes / 1_048_576).toFixed(1)} MiB`;
+
+/** Runs `action` `count` times, so many at a time. */
+async function times(count: number, action: () => Promise<void>): Promise<void> {
+  let left = count;
+  const worker = async () => {
+    while (left-- > 0) await action();
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_A_TIME, count) }, worker));
+}
+
+/** Connects, and has one line come back. */
+async function meet(port: number): Promise<Deno.TcpConn> {
+  const conn = await connect(port);
+  await conn.write(line);
+  const answer = new Uint8Array(line.length);
+  if (await conn.read(answer) !== line.length || answer.some((byte, i) => byte !== line[i])) {
+    throw new Error("A line has come back as another");
+  }
+  return conn;
+}
+
+/** The resident memory of a server, when it has collected its garbage and given back what V8 gives back after half a minute of quiet. */
+async function residentMemory(served: Served): Promise<number> {
+  await served.figures(true);
+  return (await served.figures(true)).rssBytes;
+}
+
+/** What each of so many idle chats adds to the resident memory of a server. */
+async function idleCost(kind: ServedOptions["kind"], count: number): Promise<number> {
+  await using served = await Served.start({ kind });
+  const bare = await residentMemory(served);
+  const conns: Deno.Conn[] = [];
+  await times(count, async () => {
+    conns.push(await meet(served.port));
+  });
+  const { stats } = await served.figures();
+  if (stats.open !== count) throw new Error(`${stats.open} chats are open, ${count} are wanted`);
+  const each = (await residentMemory(served) - bare) / count;
+  for (const conn of conns) conn.close();
+  return each;
+}
+
+let broken = 0;
+function check(what: string, holds: boolean, bound: string): void {
+  console.log(`${holds ? "ok    " : "BROKEN"} ${what} (${bound})`);
+  if (!holds) broken++;
+}
+
+if (idle > 0) {
+  const bare = await idleCost("bare echo", idle);
+  const each = await idleCost("echo", idle);
+  const bound = `${MOST_KIB_EACH} KiB at most; without this library, a Deno.Conn and a buffer of 1 KiB: ${kib(bare)}`;
+  check(`${idle} idle chats: ${kib(each)} of resident memory each`, each <= MOST_KIB_EACH * 1024, bound);
+}
+if (passing > 0) {
+  await using served = await Served.start({ kind: "echo" });
+  const comeAndGo = () => meet(served.port).then((conn) => conn.close());
+  await times(first, comeAndGo);
+  const before = await residentMemory(served);
+  await times(passing - first, comeAndGo);
+  await until("all are gone", async () => (await served.figures()).stats.open === 0);
+  const after = await residentMemory(served);
+  const { accepted, acceptErrors, closes } = (await served.figures()).stats;
+  const what = `${passing} chats came and went: ${mib(before)} after ${first}, ${mib(after)} in the end`;
+  check(what, after <= before * (1 + MOST_GROWTH), `${100 * MOST_GROWTH} % more at most`);
+  const holds = accepted === passing && acceptErrors === 0 && closes.done === passing;
+  check(
+    `${accepted} were taken in and ended: ${JSON.stringify(closes)}`,
+    holds,
+    "each counted, none left, all in good order",
+  );
+}
+Deno.exitCode = broken === 0 ? 0 : 1;

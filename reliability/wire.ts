@@ -1,0 +1,98 @@
+/** For the tests here: clients that say exactly these bytes and hear exactly what comes. */
+
+const encoder = new TextEncoder();
+
+/** How long a client here waits before it calls that a hang. */
+const PATIENCE_MS = 60_000;
+
+export const connect = (port: number) => Deno.connect({ hostname: "127.0.0.1", port });
+
+/** Writes all of it; whether the peer took it. */
+export async function send(conn: Deno.Conn, data: string | Uint8Array): Promise<boolean> {
+  let rest = typeof data === "string" ? encoder.encode(data) : data;
+  try {
+    while (rest.length > 0) rest = rest.subarray(await conn.write(rest));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a client heard until the connection ended, and how it ended. */
+export interface Heard {
+  /** One char a byte. */
+  text: string;
+  end: "end" | "reset" | "hang";
+}
+
+/** Reads to the end. */
+export async function hear(conn: Deno.Conn, patienceMs = PATIENCE_MS): Promise<Heard> {
+  const buffer = new Uint8Array(65_536);
+  const heard: Heard = { text: "", end: "end" };
+  const timer = setTimeout(() => {
+    heard.end = "hang";
+    conn.close();
+  }, patienceMs);
+  try {
+    for (let count; (count = await conn.read(buffer)) !== null;) heard.text += latin1(buffer.subarray(0, count));
+  } catch {
+    if (heard.end !== "hang") heard.end = "reset";
+  }
+  clearTimeout(timer);
+  return heard;
+}
+
+/** Says `data` on a connection of its own, ends its side, and hears the answer to the end. */
+export async function exchange(port: number, data: string | Uint8Array): Promise<Heard> {
+  const conn = await connect(port);
+  const hearing = hear(conn);
+  if (await send(conn, data)) await conn.closeWrite().catch(() => {});
+  const heard = await hearing;
+  if (heard.end !== "hang") conn.close();
+  return heard;
+}
+
+/** Asks the greeter on a connection of its own; whether it answered as it should. */
+export async function isGreeted(port: number, name: string): Promise<boolean> {
+  const request = `GET /${name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
+  const { text, end } = await exchange(port, request);
+  const page = `<html>\r\n<body>\r\nHello ${name}! \r\n</body>\r\n</html>\r\n`;
+  return end === "end" && text.startsWith("HTTP/1.1 200 OK\r\n") && text.endsWith(`\r\n\r\n${page}`);
+}
+
+/** An answer of the greeter. */
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+/** The final answers in what was heard. `methods` are those of the requests: an answer to HEAD has no body; a refusal may. */
+export function answersIn(text: string, methods: readonly string[] = []): Answer[] {
+  const answers: Answer[] = [];
+  for (let at = 0; at < text.length;) {
+    const end = text.indexOf("\r\n\r\n", at);
+    const head = text.slice(at, end < 0 ? text.length : end);
+    const status = /^HTTP\/1\.[01] ([0-9]{3}) /.exec(head)?.[1];
+    if (end < 0 || status === undefined) throw new Error(`This is no answer: ${JSON.stringify(text.slice(at))}`);
+    at = end + 4;
+    if (status === "100") continue;
+    const bodyless = methods[answers.length] === "HEAD" && (Number(status) < 400 || at === text.length);
+    const length = bodyless ? 0 : Number(/^Content-Length: (.*)$/m.exec(head)![1]);
+    answers.push({ status: Number(status), body: text.slice(at, at + length) });
+    if (at + length > text.length) throw new Error(`This answer is cut: ${JSON.stringify(text.slice(at))}`);
+    at += length;
+  }
+  return answers;
+}
+
+/** Bytes as text, one char each. */
+export function latin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  return text;
+}
+
+/** The reverse. */
+export function fromLatin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
