@@ -25,7 +25,6 @@ import {
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
 import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
-import { deferred } from "./deferred.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
 import { Sweep, type Swept } from "./sweep.ts";
 import { WritePump } from "./write_pump.ts";

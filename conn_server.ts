@@ -8,7 +8,6 @@ import type { ChatConn } from "./chat_options.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { HandshakeTimeoutError } from "./core/errors.ts";
-import { deferred } from "./deferred.ts";
 import { errorChannel } from "./diagnostics.ts";
 
 /** What has to happen on a connection before its chat begins. Others are taken in meanwhile. */
@@ -74,7 +73,8 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #onError: (error: unknown) => void;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
-  readonly #finished = deferred<void>();
+  readonly finished: Promise<void>;
+  #finish!: () => void;
   #stopping = false;
   #listening = true; //                     the accept loop runs
   #wake: (() => void) | null = null; //      ends the loop's pause, or its wait for a connection to end
@@ -86,6 +86,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     accept: (conn: Conn) => Servable,
     handshake?: Handshake<Conn>,
   ) {
+    this.finished = new Promise((resolve) => this.#finish = resolve);
     this.#listener = listener;
     this.#accept = accept;
     this.#handshake = handshake;
@@ -104,10 +105,6 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
 
   get addr(): Deno.Addr {
     return this.#listener.addr;
-  }
-
-  get finished(): Promise<void> {
-    return this.#finished.promise;
   }
 
   get connections(): number {
@@ -315,7 +312,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     if (this.#listening || this.#chats.size > 0 || this.#arriving.size > 0) return;
     this.#callOffDeadline?.();
     this.#signal?.removeEventListener("abort", this.#abort);
-    this.#finished.resolve();
+    this.#finish();
   }
 }
 

@@ -2,7 +2,6 @@ import type { ChatConn } from "./chat_options.ts";
 import { asError } from "./core/errors.ts";
 import { Outbox } from "./core/outbox.ts";
 import type { Source } from "./core/producer.ts";
-import { deferred } from "./deferred.ts";
 
 /** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
 const MOST_EMPTY_WRITES = 100;
@@ -90,9 +89,7 @@ export class WritePump {
   flushed(): Promise<void> {
     const ticket = this.#outbox.tickets;
     if (ticket === this.#outbox.writtenTicket) return Promise.resolve();
-    const { promise, resolve } = deferred<void>();
-    this.#flushWaiters.push({ ticket, resolve });
-    return promise;
+    return new Promise((resolve) => this.#flushWaiters.push({ ticket, resolve }));
   }
 
   /** Whether more waits than it should: more than `mark` bytes, or many producers, whose bytes nobody can count. */
@@ -102,9 +99,7 @@ export class WritePump {
 
   /** Fulfils when that is no longer so, or `release()` was called. One may wait at a time. */
   room(mark: number): Promise<void> {
-    const { promise, resolve } = deferred<void>();
-    this.#roomWaiter = { mark, resolve };
-    return promise;
+    return new Promise((resolve) => this.#roomWaiter = { mark, resolve });
   }
 
   /** Lets go who waits for room, whether there is any or not. */

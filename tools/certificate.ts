@@ -1,3 +1,5 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+
 /** A certificate for localhost and 127.0.0.1 that vouches for itself, as text and as files for other programs. */
 export interface Certificate extends Disposable {
   cert: string;
@@ -19,38 +21,33 @@ export function canRun(...commands: string[]): boolean {
   });
 }
 
-/** Whether a test may have files and sockets of its own in /tmp, and talk to itself. */
+/** Whether a test may have files and sockets of its own in /tmp. */
 export const hasTmp: boolean = Deno.build.os !== "windows" &&
-  ([{ name: "read", path: "/tmp" }, { name: "write", path: "/tmp" }, { name: "net", host: "127.0.0.1" }] as const)
-    .every((permission) => Deno.permissions.querySync(permission).state === "granted");
+  (["read", "write"] as const).every((name) => Deno.permissions.querySync({ name, path: "/tmp" }).state === "granted");
 
 /** Whether `makeCertificate` can make one. */
 export const hasCertificates: boolean = hasTmp && canRun("openssl");
 
 /**
- * Has openssl make a certificate; disposing of it deletes its files.
+ * Has openssl make a certificate, also on Node; disposing of it deletes its files.
  *
  * @param days How long it is good for, from now; one of a negative number has expired.
  */
 export function makeCertificate(days = 2): Certificate {
-  const dir = Deno.makeTempDirSync({ dir: "/tmp", prefix: "asynchat_" });
-  Deno.writeTextFileSync(
-    `${dir}/ext`,
-    "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n",
-  );
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  openssl(dir, "req", ...curve, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem");
-  const signed = ["-req", "-in", "request.pem", "-signkey", "key.pem", "-days", `${days}`, "-extfile", "ext"];
-  openssl(dir, "x509", ...signed, "-out", "cert.pem");
-  return {
-    cert: Deno.readTextFileSync(`${dir}/cert.pem`),
-    key: Deno.readTextFileSync(`${dir}/key.pem`),
-    dir,
-    [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }),
+  const dir = mkdtempSync("/tmp/asynchat_");
+  const openssl = (...args: string[]) => {
+    const { success, stderr } = new Deno.Command("openssl", { args, cwd: dir, stdin: "null" }).outputSync();
+    if (!success) throw new Error(`Cannot make a certificate: ${new TextDecoder().decode(stderr)}`);
   };
-}
-
-function openssl(cwd: string, ...args: string[]): void {
-  const { success, stderr } = new Deno.Command("openssl", { args, cwd, stdin: "null" }).outputSync();
-  if (!success) throw new Error(`Cannot make a certificate: ${new TextDecoder().decode(stderr)}`);
+  writeFileSync(`${dir}/ext`, "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n");
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl("req", ...curve, "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "request.pem");
+  const signed = ["-req", "-in", "request.pem", "-signkey", "key.pem", "-days", `${days}`, "-extfile", "ext"];
+  openssl("x509", ...signed, "-out", "cert.pem");
+  return {
+    cert: readFileSync(`${dir}/cert.pem`, "utf8"),
+    key: readFileSync(`${dir}/key.pem`, "utf8"),
+    dir,
+    [Symbol.dispose]: () => rmSync(dir, { recursive: true }),
+  };
 }

@@ -1,15 +1,31 @@
-/** As much of Deno as tests need that use nothing of it: `Deno.test`, and permissions, none of which is granted. */
+import { spawnSync } from "node:child_process";
+
+/** As much of Deno as tests of other things need: `Deno.test`, programs, and permissions for all but Deno's own sockets. */
 const tests = [];
+const permission = ({ name }) => ({ state: name === "net" ? "denied" : "granted" });
 
 globalThis.Deno = {
   test(name, fn) {
     tests.push(typeof name === "string" ? { name, fn } : name);
   },
-  permissions: { query: () => Promise.resolve({ state: "denied" }), querySync: () => ({ state: "denied" }) },
+  permissions: { query: (descriptor) => Promise.resolve(permission(descriptor)), querySync: permission },
+  Command: class {
+    constructor(...command) {
+      [this.name, { args: this.args, ...this.options }] = command;
+    }
+    outputSync() {
+      const { status, error, stdout, stderr } = spawnSync(this.name, this.args, { cwd: this.options.cwd });
+      if (error) throw error;
+      return { success: status === 0, stdout, stderr };
+    }
+  },
   build: { os: "linux" },
-  execPath: () => "deno",
 };
-// Tests use it; the library does not, since Node has it from 22 on only.
+// What Node has from 22 on only: tests and @std/assert use it, the library does not.
+Set.prototype.symmetricDifference ??= function (other) {
+  const union = new Set([...this, ...other]);
+  return new Set([...union].filter((member) => this.has(member) !== other.has(member)));
+};
 Promise.withResolvers ??= function () {
   const settle = {};
   settle.promise = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));
