@@ -465,18 +465,35 @@ export abstract class AsyncChat implements AsyncDisposable {
         this.#shut(noTerminator()); // whatever handleError made of it: there is nothing to go on with
       }
     }
-    while (this.#state === "open") {
-      await this.#dispatch();
-      if (this.#state !== "open") break;
-      if (await this.#read()) continue;
-      if (this.#lost) return this.#shut();
-      this.#splitter.finish();
-      await this.#dispatch();
-      if (this.#state === "open") await this.#tell("eof");
-      break;
+    for (let emptyReads = 0; !this.#inputOver && this.#state !== "closed";) {
+      if (this.#state === "closing") {
+        // What still comes is dropped, so that the peer is not stuck in sending while we wait for it to take our last bytes.
+        this.#buffer.clear();
+      } else if (!this.#tellOn()) {
+        await this.#dispatch();
+        continue;
+      }
+      try {
+        this.#reading = true;
+        this.#gathered.keep(); // reserving space moves what it has been lent
+        const count = await this.conn.read(this.#buffer.reserve());
+        this.#reading = false;
+        if ((this.#state as ChatState) === "closed") return;
+        this.#inputOver = count === null;
+        this.#buffer.commit(count ?? 0);
+        this.#bytesReceived += count ?? 0;
+        emptyReads = count === 0 ? emptyReads + 1 : 0;
+        if (emptyReads === MOST_EMPTY_READS) throw tooManyEmptyReads();
+      } catch (error) {
+        this.#reading = false;
+        this.#inputOver = true;
+        return this.#shut(asError(error));
+      }
     }
-    // What still comes is dropped, so that the peer is not stuck in sending while we wait for it to take our last bytes.
-    while (this.#state === "closing" && !this.#inputOver && await this.#read()) this.#buffer.clear();
+    if (this.#lost) return this.#shut();
+    this.#splitter.finish();
+    await this.#dispatch();
+    if (this.#state === "open") await this.#tell("eof");
     this.#closeIfDone();
   }
 
@@ -496,23 +513,21 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#paused = false;
   }
 
-  /** Goes from hook to hook, without a wait between them, as far as it can. Whether that is to the last byte. */
+  /** Goes from hook to hook as far as it can without waiting. Whether that is to the last byte. */
   #tellOn(): boolean {
     const mark = this.#options.highWaterMark;
     try {
-      while (this.#state === "open") {
+      while (
+        this.#state === "open" && this.#held === null && this.#tooLong === null && !this.#writer.isOver(mark)
+      ) {
         const step = this.#splitter.next();
         if (step === "more") return true;
         if (step === "too long") {
           this.#tooLong = this.#splitter.tooLongError();
-          return false;
+        } else {
+          const waiting = this.#callHook(step);
+          if (waiting !== undefined) this.#held = this.#hold(waiting);
         }
-        const waiting = this.#callHook(step);
-        if (waiting !== undefined) {
-          this.#held = this.#hold(waiting);
-          return false;
-        }
-        if (this.#tooLong !== null || this.#writer.isOver(mark)) return false;
       }
     } catch (error) {
       this.#hookFailed(error);
@@ -594,32 +609,6 @@ export abstract class AsyncChat implements AsyncDisposable {
     // One that fails in being told of the end may do so after the last hook.
     this.#hookFailed(error, this.#closeTold ? AsyncChat.prototype.handleError : this.handleError);
     this.#shut(asError(error)); // whatever handleError made of it: what comes after the gap would be taken for what is missing
-  }
-
-  /** One read. Whether there may be another. */
-  async #read(): Promise<boolean> {
-    try {
-      for (let empty = 0; empty < MOST_EMPTY_READS; empty++) {
-        this.#reading = true;
-        this.#gathered.keep(); // reserving space moves what it has been lent
-        const count = await this.conn.read(this.#buffer.reserve());
-        this.#reading = false;
-        if (this.#state === "closed") return false;
-        if (count === null) {
-          this.#inputOver = true;
-          return false;
-        }
-        this.#buffer.commit(count);
-        this.#bytesReceived += count;
-        if (count > 0) return true;
-      }
-      throw new Error(`Cannot read: ${MOST_EMPTY_READS} reads in a row gave 0 bytes, 1 or more or the end is wanted`);
-    } catch (error) {
-      this.#reading = false;
-      this.#inputOver = true;
-      this.#shut(asError(error));
-      return false;
-    }
   }
 
   #sendable(action: string): boolean {
@@ -725,6 +714,10 @@ export abstract class AsyncChat implements AsyncDisposable {
       // The connection is gone already: the first read says how.
     }
   }
+}
+
+function tooManyEmptyReads(): Error {
+  return new Error(`Cannot read: ${MOST_EMPTY_READS} reads in a row gave 0 bytes, 1 or more or the end is wanted`);
 }
 
 function noTerminator(): TypeError {

@@ -84,12 +84,16 @@ export class Finder {
    */
   find(bytes: Uint8Array, at: number, needle: Uint8Array): number {
     if (this.#look !== looks || bytes !== this.#bytes || needle !== this.#needle) this.#begin(bytes, needle);
+    while (this.#next < this.#count) {
+      const place = this.#base + places[this.#next]!;
+      if (place >= at) return place;
+      this.#next++;
+    }
+    return this.#findFurther(bytes, at, needle);
+  }
+
+  #findFurther(bytes: Uint8Array, at: number, needle: Uint8Array): number {
     for (;;) {
-      while (this.#next < this.#count) {
-        const place = this.#base + places[this.#next]!;
-        if (place >= at) return place;
-        this.#next++;
-      }
       const from = Math.max(at, this.#end);
       if (bytes.length - from < SHORT || search === null) {
         this.#bytes = NOTHING; // else a buffer that is no longer in use would be held
@@ -97,6 +101,7 @@ export class Finder {
       }
       this.#lookAt(from, Math.min(from + this.#stretch, bytes.length), search);
       this.#stretch = Math.min(2 * this.#stretch, LONGEST_STRETCH);
+      if (this.#count > 0) return from + places[0]!;
     }
   }
 

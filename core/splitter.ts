@@ -208,12 +208,9 @@ export class FrameSplitter {
     }
     this.#buffer.consume(size);
     this.#frameBytes += size;
-    if (framing.count > 0) {
-      this.#remaining -= size;
-      if (this.#remaining === 0) {
-        this.#found = 0;
-        this.#foundNeedle = null;
-      }
+    if (framing.count > 0 && (this.#remaining -= size) === 0) {
+      this.#found = 0;
+      this.#foundNeedle = null;
     }
     if (this.#skipping) return "more";
     this.#pieceStart = start;
@@ -225,19 +222,22 @@ export class FrameSplitter {
   #endFrame(): void {
     this.#buffer.consume(this.#found);
     if (this.#matched !== this.#foundNeedle) this.#matched = this.#foundNeedle;
-    const framing = this.#framing!;
-    if (this.#framingAfterSkip !== null) {
-      const next = this.#framingAfterSkip;
-      this.#framingAfterSkip = null;
-      this.#begin(next);
-    } else {
-      // A count fires once. What follows it is raw unless the hook sets something, as in asynchat.
-      this.#begin(framing.count > 0 ? this.#raw : framing);
-    }
+    this.#found = -1;
+    this.#frameNumber++;
+    this.#frameBytes = 0;
+    if (this.#skipping || this.#foundNeedle === null) this.#changeFraming();
+  }
+
+  /** What was set while the frame was skipped is in force; a count fires once, and what follows it is raw, as in asynchat. */
+  #changeFraming(): void {
+    this.#skipping = false;
+    this.#framing = this.#framingAfterSkip ?? (this.#framing!.count > 0 ? this.#raw : this.#framing);
+    this.#remaining = this.#framing!.count;
+    this.#framingAfterSkip = null;
   }
 
   #begin(framing: Framing): void {
-    if (framing !== this.#framing) this.#framing = framing;
+    this.#framing = framing;
     this.#frameNumber++;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
