@@ -82,7 +82,7 @@
  */
 
 export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
-export type { ChatConn, ChatOptions, TerminatorOptions } from "./chat_options.ts";
+export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat_options.ts";
 export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export type { TimeoutKind } from "./core/deadlines.ts";
@@ -93,6 +93,7 @@ export {
   HandshakeTimeoutError,
   OutgoingOverflowError,
   ProxyHeaderError,
+  UnreadPlaintextError,
 } from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
 export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/splitter.ts";

@@ -14,7 +14,7 @@ const MOST_PRODUCERS = 16;
  * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
  */
 export class WritePump {
-  readonly #conn: ChatConn;
+  #conn: ChatConn;
   readonly #onEnd: (error?: Error) => void;
   readonly #onProducerError: (error: unknown) => void;
   readonly #outbox = new Outbox();
@@ -63,8 +63,9 @@ export class WritePump {
     return this.#over;
   }
 
-  /** Begins to write; before that, pushes wait. */
-  start(): void {
+  /** Begins to write; before that, pushes wait, and it may be decided where to. */
+  start(conn: ChatConn = this.#conn): void {
+    this.#conn = conn;
     this.#started = true;
     this.#wake();
   }

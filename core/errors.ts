@@ -87,6 +87,23 @@ export class ProxyHeaderError extends Error {
   }
 }
 
+/** On the way to TLS there were bytes that nobody protected: somebody may have put them there. */
+export class UnreadPlaintextError extends Error {
+  /** How many there were. */
+  readonly received: number;
+
+  /**
+   * Tells how much there was.
+   *
+   * @param received How many bytes had come ahead of the handshake.
+   */
+  constructor(received: number) {
+    super(`Cannot start TLS: ${received} bytes have come ahead of the handshake, none are wanted`);
+    this.name = "UnreadPlaintextError";
+    this.received = received;
+  }
+}
+
 /** What has to come before a chat can begin did not come in time. */
 export class HandshakeTimeoutError extends Error {
   /** How long it might have taken, in milliseconds. */

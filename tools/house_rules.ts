@@ -23,6 +23,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "chat": [
     "chat_options",
     "diagnostics",
+    "start_tls",
     "sweep",
     "write_pump",
     "core/buffer",
@@ -32,6 +33,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "core/producer",
     "core/splitter",
   ],
+  "start_tls": ["chat_options", "clock", "core/errors", "write_pump"],
   "diagnostics": [],
   "chat_server": ["clock"],
   "conn_server": ["chat_options", "chat_server", "clock", "diagnostics", "core/errors"],
@@ -39,6 +41,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "listener": ["chat_server", "conn_server", "proxy_protocol"],
   "server": ["chat", "chat_options", "chat_server", "listener", "core/errors", "core/http_head"],
   "adapters/node": ["chat_options"],
+  "adapters/tls": ["chat_options", "adapters/node"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],
@@ -57,7 +60,8 @@ const IMPURE = new Set([
 ]);
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
-const EVERYWHERE = /^(mod|chat|chat_options|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
+const EVERYWHERE =
+  /^(mod|chat|chat_options|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
