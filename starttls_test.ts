@@ -97,6 +97,12 @@ class Client extends AsyncChat {
   }
 }
 
+/** Whether a chat ended well. These clients do not read our end of TLS after QUIT, which may be answered with a reset. */
+async function politeEnd(chat: Smtp): Promise<boolean> {
+  const reason = await chat.end.promise;
+  return reason === undefined || (chat.told.at(-1) === "QUIT" && reason instanceof Deno.errors.ConnectionReset);
+}
+
 const EVERYTHING = ["EHLO in the open", "STARTTLS in the open", "EHLO", "QUIT"];
 
 Deno.test({
@@ -201,7 +207,7 @@ Deno.test({
       stderr: "inherit",
     }).output();
     const chat = await nextChat();
-    assertEquals([success, await chat.end.promise], [true, undefined]);
+    assertEquals([success, await politeEnd(chat)], [true, true]);
     assertEquals(chat.told.slice(0, 3), EVERYTHING.slice(0, 3));
     assertStringIncludes(chat.mail, "x".repeat(900));
     assertEquals(chat.mail.split("\r\n").length, 300);
@@ -229,7 +235,7 @@ Deno.test({
       stderr: "inherit",
     }).output();
     const chat = await nextChat();
-    assertEquals([success, await chat.end.promise], [true, undefined], decoder.decode(stdout));
+    assertEquals([success, await politeEnd(chat)], [true, true], decoder.decode(stdout));
     assertMatch(decoder.decode(stdout), /TLS started with cipher TLSv1\.3/);
     assertStringIncludes(chat.mail, "hello from swaks");
     assertEquals(chat.told, [...EVERYTHING.slice(0, 3), "MAIL", "RCPT", "DATA", "QUIT"]);
