@@ -11,6 +11,7 @@ import {
   resolveChatOptions,
   type ResolvedChatOptions,
   type TerminatorOptions,
+  type TlsUpgrade,
 } from "./chat_options.ts";
 import { ReceiveBuffer } from "./core/buffer.ts";
 import { Deadlines, shortestLimit, type TimeoutKind } from "./core/deadlines.ts";
@@ -21,11 +22,13 @@ import {
   describe,
   FrameTooLongError,
   OutgoingOverflowError,
+  printable,
 } from "./core/errors.ts";
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
 import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
+import { startTls } from "./start_tls.ts";
 import { Sweep, type Swept } from "./sweep.ts";
 import { WritePump } from "./write_pump.ts";
 
@@ -80,14 +83,13 @@ const MOST_EMPTY_READS = 100;
  * ```
  */
 export abstract class AsyncChat implements AsyncDisposable {
-  /** The connection that the chat was made over. */
-  readonly conn: ChatConn;
-
   readonly #options: ResolvedChatOptions;
   readonly #buffer: ReceiveBuffer; //      in:  read -> buffer -> splitter -> hook
   readonly #splitter: FrameSplitter;
   readonly #gathered = new Gatherer();
-  readonly #writer: WritePump; //          out: push -> outbox -> write
+  #writer: WritePump; //                   out: push -> outbox -> write
+  #plainWriter: WritePump | null = null; // what did so before startTls()
+  #conn: ChatConn;
 
   #state: ChatState = "new";
   #reason: Error | undefined; //           why it ended: the first cause counts
@@ -101,6 +103,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   #tooLong: FrameTooLongError | null = null; // found by the splitter or by the default collector, to be told next
   #abort: AbortController | null = null; // made when somebody asks for the signal
   #timeout: ChatTimeoutError | null = null; // to be told next
+  #upgrading: Promise<void> | undefined; // on the way to TLS: nothing is read, told or written
   #paused = false; //                      nothing is read or told for want of room in the output
   #swept: Swept | null = null; //          where its time limits are watched
   #callOffLinger: (() => void) | null = null;
@@ -108,6 +111,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   #over: Promise<void> | null = null; //   what run() gives: made by its first call
   #tellOver: () => void = () => {};
   #bytesReceived = 0;
+  #bytesSentBefore = 0; //                 by the writers before #plainWriter
   #framesReceived = 0;
 
   /**
@@ -123,11 +127,11 @@ export abstract class AsyncChat implements AsyncDisposable {
       if (typeof conn?.[name] === "function") continue;
       throw new TypeError(`Cannot make a chat: ${describe(conn)} has no ${name}(), a connection is wanted`);
     }
-    this.conn = conn;
+    this.#conn = conn;
     this.#options = resolveChatOptions(options);
     this.#buffer = new ReceiveBuffer(this.#options.maxReadBytes, this.#options.unread);
     this.#splitter = new FrameSplitter(this.#buffer, this.#options.maxFrameBytes);
-    this.#writer = new WritePump(conn, (error) => this.#outputEnded(error), (error) => this.#producerFailed(error));
+    this.#writer = this.#newWriter();
   }
 
   /**
@@ -225,7 +229,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param error What was thrown.
    */
   protected handleError(error: unknown): void {
-    console.error(`Uncaught in a hook of ${this.constructor.name}:`, error);
+    console.error(`Uncaught in a hook of ${this.constructor.name}:`, printable(error));
     this.#shut(asError(error));
   }
 
@@ -383,14 +387,38 @@ export abstract class AsyncChat implements AsyncDisposable {
    */
   detach(): Detached {
     if (this.#state === "closed") throw new ChatClosedError("detach");
-    if (this.#reading) {
-      throw new TypeError("Cannot detach: a read is pending, a call from inside a hook is wanted");
+    if (this.#reading || this.#upgrading !== undefined) {
+      throw new TypeError("Cannot detach: a read or a handshake is pending, a call from inside a hook is wanted");
     }
     const unsent = this.#writer.takeUnsent();
     const unread = this.#buffer.filled.slice(this.#buffer.start);
     this.#closedByOwner = true;
     this.#end();
-    return { conn: this.conn, unread, unsent };
+    return { conn: this.#conn, unread, unsent };
+  }
+
+  /**
+   * Goes on over TLS: sends what is queued, shakes hands, and begins anew on a connection that nobody else can write to. To be
+   * called in a hook, and awaited there: `await this.startTls(serverTls({ cert, key }))`. What is pushed meanwhile waits.
+   *
+   * What was read and not told never reaches a hook, for somebody on the way may have put it there (CVE-2011-0411): for a
+   * client it ends the chat with an `UnreadPlaintextError`, for a server it belongs to the handshake, which fails for it. A frame that
+   * has begun and what was gathered are forgotten; the terminator stays. When there is no handshake in time, or a bad
+   * one, the chat ends with the reason. It never goes on without TLS.
+   *
+   * @param upgrade Which side of the handshake, and with what: `clientTls` or `serverTls` of `./tls`, or one of your own.
+   * @returns A promise that fulfils when all is secure; it rejects with the reason when the chat has ended.
+   * @throws {ChatClosedError} when the chat is over or about to be
+   * @throws {TypeError} when a read is pending, or TLS is on its way
+   */
+  protected startTls(upgrade: TlsUpgrade): Promise<void> {
+    if (this.#state !== "open" || this.#inputOver || !this.#writer.accepting) throw new ChatClosedError("start TLS");
+    if (this.#reading || this.#upgrading !== undefined) {
+      throw new TypeError("Cannot start TLS: a read or a handshake is pending, a call from inside a hook is wanted");
+    }
+    const upgraded = this.#upgrade(upgrade);
+    this.#upgrading = upgraded.catch(() => {}).then(() => this.#upgrading = undefined);
+    return upgraded;
   }
 
   /** Aborted when the connection is lost or the chat is over, with the error if there is one: for a hook that is waiting. */
@@ -400,6 +428,11 @@ export abstract class AsyncChat implements AsyncDisposable {
       if (this.#lost || this.#state === "closed") this.#abort.abort(this.#reason);
     }
     return this.#abort.signal;
+  }
+
+  /** The connection that the chat was made over, or since `startTls()` the one that took its place. */
+  get conn(): ChatConn {
+    return this.#conn;
   }
 
   /** Where the chat is in its life. */
@@ -419,7 +452,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** Bytes written so far. */
   get bytesSent(): number {
-    return this.#writer.bytesSent;
+    return this.#bytesSentBefore + (this.#plainWriter?.bytesSent ?? 0) + this.#writer.bytesSent;
   }
 
   /** Frames that have ended so far. */
@@ -476,7 +509,7 @@ export abstract class AsyncChat implements AsyncDisposable {
       try {
         this.#reading = true;
         this.#gathered.keep(); // reserving space moves what it has been lent
-        const count = await this.conn.read(this.#buffer.reserve());
+        const count = await this.#conn.read(this.#buffer.reserve());
         this.#reading = false;
         if ((this.#state as ChatState) === "closed") return;
         this.#inputOver = count === null;
@@ -510,6 +543,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   async #room(): Promise<void> {
     this.#paused = true;
     await this.#writer.room(this.#options.highWaterMark);
+    await this.#upgrading; // by somebody who knew that nothing was being read
     this.#paused = false;
   }
 
@@ -525,7 +559,7 @@ export abstract class AsyncChat implements AsyncDisposable {
         if (step === "too long") {
           this.#tooLong = this.#splitter.tooLongError();
         } else {
-          const waiting = this.#callHook(step);
+          const waiting = this.#callHook(step) ?? this.#upgrading;
           if (waiting !== undefined) this.#held = this.#hold(waiting);
         }
       }
@@ -546,7 +580,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   /** Tells one thing. Gives a promise only where the hook did. */
   #tell(event: Step | "connect" | "eof" | "timeout"): Promise<void> | undefined {
     try {
-      const waiting = this.#callHook(event);
+      const waiting = this.#callHook(event) ?? this.#upgrading;
       if (waiting !== undefined) return this.#held = this.#hold(waiting);
     } catch (error) {
       this.#hookFailed(error);
@@ -578,6 +612,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     } catch (error) {
       this.#hookFailed(error);
     }
+    if (this.#upgrading !== undefined) await this.#upgrading; // which the hook did not wait for
     this.#held = null;
     if (this.#sealDue) this.#seal();
   }
@@ -651,6 +686,31 @@ export abstract class AsyncChat implements AsyncDisposable {
     else this.#linger();
   }
 
+  async #upgrade(upgrade: TlsUpgrade): Promise<void> {
+    const unread = this.#buffer.filled.slice(this.#buffer.start);
+    this.#buffer.clear();
+    this.#splitter.restart();
+    this.#gathered.clear();
+    this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
+    const writer = this.#plainWriter = this.#writer;
+    this.#writer = this.#newWriter(); // what is pushed from here on is for TLS alone
+    try {
+      const before = { conn: this.#conn, unread, writer, signal: this.signal, clock: this.#options.clock };
+      const conn = await startTls(before, upgrade);
+      if (before.signal.aborted) conn.close(); // in that very turn
+      before.signal.throwIfAborted();
+      this.#conn = conn;
+    } catch (error) {
+      this.#shut(asError(error));
+      throw this.signal.reason;
+    }
+    this.#writer.start(this.#conn);
+  }
+
+  #newWriter(): WritePump {
+    return new WritePump(this.#conn, (error) => this.#outputEnded(error), (error) => this.#producerFailed(error));
+  }
+
   #watchTime(): void {
     const patienceMs = shortestLimit(this.#options);
     if (patienceMs === Infinity || this.#state === "closed") return;
@@ -664,7 +724,7 @@ export abstract class AsyncChat implements AsyncDisposable {
           bytesReceived: this.#bytesReceived,
           frameNumber: this.#splitter.frameNumber,
           frameBegun: this.#splitter.frameBegun,
-          bytesSent: this.#writer.bytesSent,
+          bytesSent: this.bytesSent,
           outputPending: this.#writer.pending,
         });
         if (kind !== null) this.#timedOut(kind);
@@ -689,7 +749,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#reason ??= reason;
     this.#end();
     try {
-      this.conn.close();
+      this.#conn.close();
     } catch (error) {
       this.#reason ??= asError(error);
     }
@@ -709,7 +769,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   #switchNagleOff(): void {
     try {
-      this.conn.setNoDelay?.(true);
+      this.#conn.setNoDelay?.(true);
     } catch {
       // The connection is gone already: the first read says how.
     }

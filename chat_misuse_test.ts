@@ -1,7 +1,7 @@
 // What the author of a hook may do wrong, or do when nobody would expect it: it is caught, told clearly, or harmless.
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { ConnServer } from "./listener.ts";
+import { ConnServer } from "./conn_server.ts";
 import { AsyncChat, ChatClosedError, type ChatConn } from "./mod.ts";
 import { FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
 import { Recorder, turns } from "./testing/recorder.ts";

@@ -23,6 +23,26 @@ export interface ChatConn {
   readonly remoteAddr?: unknown;
 }
 
+/** How a connection becomes one of TLS; `./tls` has two ready-made, `clientTls` and `serverTls`. */
+export interface TlsUpgrade {
+  /** Which side of the handshake it takes. A client must have been sent nothing yet that was meant for it. */
+  readonly role: "client" | "server";
+  /**
+   * How long it may take to send what is queued and to shake hands, in milliseconds.
+   *
+   * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
+   */
+  readonly timeoutMs?: number;
+  /**
+   * Shakes hands.
+   *
+   * @param conn The connection so far; it owns it from here on.
+   * @param unread What the peer has sent already: the beginning of its handshake, or a fault.
+   * @returns The connection to go on with. Rejects when the handshake fails.
+   */
+  start(conn: ChatConn, unread: Uint8Array): Promise<ChatConn>;
+}
+
 /** How a chat behaves. Every member may be left out. */
 export interface ChatOptions {
   /**

@@ -203,7 +203,7 @@ Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is und
   };
   const over = chat.run();
   await turns();
-  assertThrows(() => chat.detach(), TypeError, "Cannot detach: a read is pending");
+  assertThrows(() => chat.detach(), TypeError, "Cannot detach: a read or a handshake is pending");
   await peer.send("write\r\nproduce\r\n");
   await turns(200);
   assertEquals(chat.errors, []);

@@ -1,6 +1,8 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import type { ChatConn } from "./chat_options.ts";
-import { ConnServer, type Servable, serve, type ServeOptions } from "./listener.ts";
+import type { ConnServerOptions, Servable } from "./chat_server.ts";
+import { ConnServer } from "./conn_server.ts";
+import { serve } from "./listener.ts";
 import { AsyncChat } from "./mod.ts";
 import { FakeClock } from "./testing/mod.ts";
 import { turns } from "./testing/recorder.ts";
@@ -88,7 +90,7 @@ class FakeChat implements Servable {
 }
 
 /** A server over a fake listener, and what it did. */
-function fakeServer(options: Omit<ServeOptions, "port"> = {}, makeChat = () => new FakeChat()) {
+function fakeServer(options: ConnServerOptions = {}, makeChat = () => new FakeChat()) {
   const listener = new FakeListener();
   const clock = new FakeClock();
   const chats: FakeChat[] = [];

@@ -82,10 +82,20 @@
  */
 
 export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
-export type { ChatConn, ChatOptions, TerminatorOptions } from "./chat_options.ts";
+export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat_options.ts";
+export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export type { TimeoutKind } from "./core/deadlines.ts";
-export { ChatClosedError, ChatTimeoutError, FrameTooLongError, OutgoingOverflowError } from "./core/errors.ts";
+export {
+  ChatClosedError,
+  ChatTimeoutError,
+  FrameTooLongError,
+  HandshakeTimeoutError,
+  OutgoingOverflowError,
+  ProxyHeaderError,
+  UnreadPlaintextError,
+} from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
 export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/splitter.ts";
-export { type ChatServer, type Servable, serve, type ServeOptions, type ServerStats } from "./listener.ts";
+export { serve, type ServeOptions } from "./listener.ts";
+export type { ProxyProtocolOptions } from "./proxy_protocol.ts";

@@ -18,6 +18,7 @@
 import { parseArgs } from "node:util";
 import { AsyncChat } from "./chat.ts";
 import type { ChatConn, ChatOptions } from "./chat_options.ts";
+import type { ChatServer } from "./chat_server.ts";
 import type { ChatTimeoutError } from "./core/errors.ts";
 import {
   decodePath,
@@ -28,7 +29,7 @@ import {
   reasonPhrase,
   type RequestHead,
 } from "./core/http_head.ts";
-import { type ChatServer, serve, type ServeOptions } from "./listener.ts";
+import { serve, type ServeOptions } from "./listener.ts";
 
 /** The port that the greeter serves on unless told otherwise. */
 const DEFAULT_PORT = 8888;

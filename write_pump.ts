@@ -14,7 +14,7 @@ const MOST_PRODUCERS = 16;
  * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
  */
 export class WritePump {
-  readonly #conn: ChatConn;
+  #conn: ChatConn;
   readonly #onEnd: (error?: Error) => void;
   readonly #onProducerError: (error: unknown) => void;
   readonly #outbox = new Outbox();
@@ -63,8 +63,9 @@ export class WritePump {
     return this.#over;
   }
 
-  /** Begins to write; before that, pushes wait. */
-  start(): void {
+  /** Begins to write; before that, pushes wait, and it may be decided where to. */
+  start(conn: ChatConn = this.#conn): void {
+    this.#conn = conn;
     this.#started = true;
     this.#wake();
   }
@@ -89,9 +90,7 @@ export class WritePump {
   flushed(): Promise<void> {
     const ticket = this.#outbox.tickets;
     if (ticket === this.#outbox.writtenTicket) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#flushWaiters.push({ ticket, resolve });
-    return promise;
+    return new Promise((resolve) => this.#flushWaiters.push({ ticket, resolve }));
   }
 
   /** Whether more waits than it should: more than `mark` bytes, or many producers, whose bytes nobody can count. */
@@ -101,9 +100,7 @@ export class WritePump {
 
   /** Fulfils when that is no longer so, or `release()` was called. One may wait at a time. */
   room(mark: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#roomWaiter = { mark, resolve };
-    return promise;
+    return new Promise((resolve) => this.#roomWaiter = { mark, resolve });
   }
 
   /** Lets go who waits for room, whether there is any or not. */

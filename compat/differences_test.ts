@@ -1,7 +1,7 @@
 /** Where ours is on purpose not like asynchat: what the real module did, and what ours does. */
 
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { ConnServer } from "../listener.ts";
+import { ConnServer } from "../conn_server.ts";
 import { AsyncChat, type ChatTimeoutError, FrameTooLongError } from "../mod.ts";
 import { everyCut } from "../testing/cuts.ts";
 import { FakeClock } from "../testing/fake_clock.ts";

@@ -69,6 +69,59 @@ export class OutgoingOverflowError extends Error {
   }
 }
 
+/** A connection does not begin with a header of the PROXY protocol that can be believed. */
+export class ProxyHeaderError extends Error {
+  /** How many bytes had come when that was noticed. */
+  readonly received: number;
+
+  /**
+   * Tells what is wrong with the header.
+   *
+   * @param problem What is wrong.
+   * @param received How many bytes had come.
+   */
+  constructor(problem: string, received: number) {
+    super(`Cannot take the PROXY header: ${problem} (${received} bytes have come), one of version 1 or 2 is wanted`);
+    this.name = "ProxyHeaderError";
+    this.received = received;
+  }
+}
+
+/** On the way to TLS there were bytes that nobody protected: somebody may have put them there. */
+export class UnreadPlaintextError extends Error {
+  /** How many there were. */
+  readonly received: number;
+
+  /**
+   * Tells how much there was.
+   *
+   * @param received How many bytes had come ahead of the handshake.
+   */
+  constructor(received: number) {
+    super(`Cannot start TLS: ${received} bytes have come ahead of the handshake, none are wanted`);
+    this.name = "UnreadPlaintextError";
+    this.received = received;
+  }
+}
+
+/** What has to come before a chat can begin did not come in time. */
+export class HandshakeTimeoutError extends Error {
+  /** How long it might have taken, in milliseconds. */
+  readonly limitMs: number;
+
+  /**
+   * Tells what took too long.
+   *
+   * @param handshake What was waited for, as in "PROXY header".
+   * @param limitMs How long it might have taken, in milliseconds.
+   */
+  constructor(handshake: string, limitMs: number) {
+    super(`Cannot wait any longer: the ${handshake} has not come in ${limitMs} ms, it is wanted sooner`);
+    this.name = "HandshakeTimeoutError";
+    this.limitMs = limitMs;
+  }
+}
+
 /** Something was asked of a chat that has ended its own side. */
 export class ChatClosedError extends Error {
   /**
@@ -100,4 +153,13 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error
     ? thrown
     : new Error(`Cannot go on: ${describe(thrown)} was thrown`, { cause: thrown });
+}
+
+/**
+ * An error as it may be printed: one that says that files are short without its stack. Deno 2.9 opens a file to tell where in
+ * a program the stack was, and panics when it may not.
+ */
+export function printable(error: unknown): unknown {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE" ? String(error) : error;
 }

@@ -198,6 +198,13 @@ export class FrameSplitter {
     if (this.#found > 0) this.#found = 0; // its terminator is gone with them, but it had come: the frame is complete
   }
 
+  /** Begins anew, as behind bytes that are nobody's: no frame has begun, and none is told. The terminator stays. */
+  restart(): void {
+    if (this.#framing !== null) this.#begin(this.#framingAfterSkip ?? this.#framing);
+    this.#framingAfterSkip = null;
+    this.#matched = null;
+  }
+
   /** Deals with the data before `end`: it is told, dropped, or too long. "more" is: dropped, look again. */
   #take(start: number, end: number, framing: Framing): Step {
     let size = end - start;

@@ -10,6 +10,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "core/buffer": [],
   "core/gatherer": [],
   "core/http_head": [],
+  "core/ip": [],
+  "core/proxy_header": ["core/ip"],
   "core/finder": [],
   "core/splitter": ["core/buffer", "core/errors", "core/finder"],
   "core/producer": ["core/errors"],
@@ -21,6 +23,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "chat": [
     "chat_options",
     "diagnostics",
+    "start_tls",
     "sweep",
     "write_pump",
     "core/buffer",
@@ -30,9 +33,15 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "core/producer",
     "core/splitter",
   ],
+  "start_tls": ["chat_options", "clock", "core/errors", "write_pump"],
   "diagnostics": [],
-  "listener": ["chat_options", "clock", "diagnostics"],
-  "server": ["chat", "chat_options", "listener", "core/errors", "core/http_head"],
+  "chat_server": ["clock"],
+  "conn_server": ["chat_options", "chat_server", "clock", "diagnostics", "core/errors"],
+  "proxy_protocol": ["chat_options", "conn_server", "core/errors", "core/ip", "core/proxy_header"],
+  "listener": ["chat_server", "conn_server", "proxy_protocol"],
+  "server": ["chat", "chat_options", "chat_server", "listener", "core/errors", "core/http_head"],
+  "adapters/node": ["chat_options"],
+  "adapters/tls": ["chat_options", "adapters/node"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],
@@ -51,11 +60,12 @@ const IMPURE = new Set([
 ]);
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
-const EVERYWHERE = /^(mod|chat|chat_options|write_pump|clock|core\/\w+|testing\/\w+)$/;
+const EVERYWHERE =
+  /^(mod|chat|chat_options|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
-  return /(?:^|\/)((?:core\/|testing\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ?? "";
+  return /(?:^|\/)((?:core\/|testing\/|adapters\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ?? "";
 }
 
 const plugin: Deno.lint.Plugin = {
@@ -97,6 +107,11 @@ const plugin: Deno.lint.Plugin = {
               message: "This file runs on every platform: tell errors by name or code, connections by shape",
             });
           },
+          "MemberExpression[object.name='Promise'][property.name='withResolvers']": (node: Deno.lint.Node) =>
+            context.report({
+              node,
+              message: "This file runs on every platform: Node 20 has no Promise.withResolvers()",
+            }),
         };
       },
     },
