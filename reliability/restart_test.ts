@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "./processes.ts";
+import { canRun, deno, Lines } from "./processes.ts";
 import { connect, latin1, send } from "./wire.ts";
 
 const CLIENTS = 200;
@@ -12,6 +12,8 @@ type End = "between requests" | "instead of an answer" | "within an answer" | "r
 
 interface Client {
   answered: number;
+  /** Fulfils when it has been answered ten times, or will never be. */
+  busy: Promise<void>;
   end: Promise<End>;
 }
 
@@ -21,7 +23,8 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
   const request = `GET /${name} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   const page = `Hello ${name}! \r\n</body>\r\n</html>\r\n`;
   const buffer = new Uint8Array(4096);
-  const client: Client = { answered: 0, end: Promise.resolve("reset") };
+  const busy = Promise.withResolvers<void>();
+  const client: Client = { answered: 0, busy: busy.promise, end: Promise.resolve("reset") };
   const listen = async (): Promise<End> => {
     let text = "";
     let asked = true;
@@ -32,7 +35,7 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
         text += latin1(buffer.subarray(0, count));
         if (!text.endsWith(page)) continue;
         assert(text.startsWith("HTTP/1.1 200 OK\r\n"), text);
-        client.answered++;
+        if (++client.answered === 10) busy.resolve();
         text = "";
         asked = false;
         thinking = setTimeout(() => {
@@ -44,6 +47,7 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
     } catch {
       return "reset";
     } finally {
+      busy.resolve();
       clearTimeout(thinking);
       await sending;
       conn.close();
@@ -73,7 +77,7 @@ Deno.test({
     const clients = await Promise.all(
       Array.from({ length: CLIENTS }, (_, i) => keepAsking(port, `client${i}`, i % 2 === 0 ? 0 : 50)),
     );
-    await until("every client has been answered", () => clients.every(({ answered }) => answered >= 10));
+    await Promise.all(clients.map(({ busy }) => busy));
     const told = performance.now();
     child.kill("SIGTERM");
     const ends = await Promise.all(clients.map(({ end }) => end));
