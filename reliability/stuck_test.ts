@@ -30,6 +30,9 @@ Deno.test({
         await lookedAt.promise;
         super.handleTimeout(error);
       }
+      protected override handleClose() {
+        stuck.resolve(this); // sooner than it should
+      }
     }
     await using server = serve(local, (conn) => new Patient(conn, { writeTimeoutMs: 500 }));
     const { port } = server.addr as Deno.NetAddr;
@@ -118,6 +121,7 @@ Deno.test({
         assert(Buffer.from(hear.buffer).equals(piece), `piece ${pieces} has arrived as another`);
       }
     }
+    assertEquals(chats[0]!.state, "closed");
     await chats[0]!.run();
     const reason = chats[0]!.ended;
     assertInstanceOf(reason, OutgoingOverflowError);
