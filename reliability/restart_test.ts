@@ -5,9 +5,9 @@ import { answersIn, connect, hear, latin1, send } from "./wire.ts";
 /** Those that ask one thing at a time, and those that ask all at once, and so have answers in the server's queue. */
 const CLIENTS = 195;
 const GREEDY = 5;
-/** With an answer five times as long: more than the kernel takes, 10 MB. */
+/** With an answer five times as long: more than the kernel takes, 25 MB. */
 const LONG_REQUEST = `GET /${"&".repeat(1_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
-const REQUESTS = 2_000;
+const REQUESTS = 5_000;
 
 /**
  * How it ends for a client. The second cannot be told from a request that was lost on its way, and every HTTP client that keeps
