@@ -42,6 +42,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "server": ["chat", "chat_options", "chat_server", "listener", "core/errors", "core/http_head"],
   "adapters/node": ["chat_options"],
   "adapters/tls": ["chat_options", "adapters/node"],
+  "bench/processes": [],
+  "bench/peers": ["bench/processes"],
+  "bench/scenarios": ["bench/peers", "bench/processes"],
+  "bench/results": ["bench/scenarios"],
+  "bench/goals": ["bench/peers", "bench/results", "bench/scenarios"],
+  "bench/tables": ["bench/goals", "bench/peers", "bench/results", "bench/scenarios"],
+  "bench/chart": ["bench/peers", "bench/results", "bench/scenarios", "bench/tables"],
+  "bench/us": ["mod", "server"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],
@@ -65,7 +73,8 @@ const EVERYWHERE =
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
-  return /(?:^|\/)((?:core\/|testing\/|adapters\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ?? "";
+  return /(?:^|\/)((?:core\/|testing\/|adapters\/|bench\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ??
+    "";
 }
 
 const plugin: Deno.lint.Plugin = {
