@@ -19,6 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "clock": [],
   "chat_options": ["clock", "core/splitter"],
   "sweep": ["clock"],
+  "chat_reader": ["chat_options", "core/buffer", "core/errors", "core/gatherer", "core/splitter"],
   "write_pump": ["chat_options", "core/errors", "core/outbox", "core/producer"],
   "chat": [
     "chat_options",
@@ -69,7 +70,7 @@ const IMPURE = new Set([
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
 const EVERYWHERE =
-  /^(mod|chat|chat_options|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
+  /^(mod|chat|chat_options|chat_reader|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
