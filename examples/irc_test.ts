@@ -1,0 +1,64 @@
+import { assertEquals } from "@std/assert";
+import { canRun, deno, Lines } from "../reliability/processes.ts";
+
+/** Two clients of irc-framework, which many bots are made with: they join, talk to each other, and one leaves. */
+const CLIENTS = `
+import { Client } from "npm:irc-framework@4.14.0";
+const connect = (nick) => {
+  const client = new Client();
+  client.connect({ host: "127.0.0.1", port: Number(Deno.args[0]), nick, username: nick, gecos: nick, auto_reconnect: false, enable_chghost: false });
+  return client;
+};
+const once = (client, name, wanted = () => true) => new Promise((resolve) => client.on(name, (event) => wanted(event) && resolve(event)));
+const ada = connect("ada");
+await once(ada, "registered");
+ada.join("#deno");
+await once(ada, "userlist");
+const bob = connect("bob");
+await once(bob, "registered");
+const seen = once(ada, "join", ({ nick }) => nick === "bob");
+bob.join("#deno");
+const { users } = await once(bob, "userlist");
+console.log(users.map(({ nick }) => nick).sort().join(" "));
+await seen;
+const heard = once(ada, "privmsg");
+bob.say("#deno", "hello, all");
+const { nick, target, message } = await heard;
+console.log(nick, target, message);
+const answered = once(bob, "privmsg");
+ada.say("bob", "hello, bob");
+const answer = await answered;
+console.log(answer.nick, answer.target, answer.message);
+const gone = once(ada, "quit");
+bob.quit("later");
+console.log((await gone).nick, "has gone");
+ada.quit();
+await once(ada, "socket close");
+Deno.exit();
+`;
+
+Deno.test({
+  name: "irc.ts has two clients of irc-framework join a channel and talk",
+  ignore: !await canRun(deno),
+  async fn() {
+    const program = new URL("irc.ts", import.meta.url).pathname;
+    const args = ["run", "--quiet", "--allow-net=127.0.0.1", program, "--port", "0"];
+    const server = new Deno.Command(deno, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
+    try {
+      await using lines = new Lines(server.stdout);
+      const port = /([0-9]+)$/.exec(await lines.next() ?? "")![1]!;
+      const { stdout } = await new Deno.Command(deno, { args: ["eval", "--quiet", CLIENTS, port], stderr: "inherit" })
+        .output();
+      assertEquals(new TextDecoder().decode(stdout).split("\n"), [
+        "ada bob",
+        "bob #deno hello, all",
+        "ada bob hello, bob",
+        "bob has gone",
+        "",
+      ]);
+    } finally {
+      server.kill("SIGTERM");
+      assertEquals((await server.status).code, 0);
+    }
+  },
+});

@@ -1,0 +1,46 @@
+import { assertEquals } from "@std/assert";
+import { canRun, deno, Lines } from "../reliability/processes.ts";
+import { exchange, fromLatin1 } from "../reliability/wire.ts";
+
+/** What is sent as content, what the sink answers at its end, and whether a mail is kept. */
+const SHAPES: [name: string, content: string, answer: string][] = [
+  ["a mail", "Subject: a\r\n\r\nb\r\n.\r\n", "250"],
+  ["a mail of nothing", ".\r\n", "250"],
+  ["dots are unstuffed", "..a\r\n...\r\n.\r\n", "250"],
+  ["LF . LF is no end", "a\n.\nMAIL FROM:<smuggled@example.org>\r\n.\r\n", "550"],
+  ["LF . CR LF is no end", "a\n.\r\nMAIL FROM:<smuggled@example.org>\r\n.\r\n", "550"],
+  ["CR . CR LF is no end", "a\r.\r\nMAIL FROM:<smuggled@example.org>\r\n.\r\n", "550"],
+  ["CR LF . LF is no end", "a\r\n.\nMAIL FROM:<smuggled@example.org>\r\n.\r\n", "550"],
+  ["CR LF . CR is no end", "a\r\n.\rMAIL FROM:<smuggled@example.org>\r\n.\r\n", "550"],
+  ["a line beyond the limit", `${"x".repeat(3_000)}\r\n.\r\n`, "552"],
+];
+
+Deno.test({
+  name: "smtp_sink.ts keeps what is a mail, and smuggles none in for another",
+  ignore: !await canRun(deno),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const program = new URL("smtp_sink.ts", import.meta.url).pathname;
+    const args = ["run", "--quiet", "--allow-net=127.0.0.1", "--allow-write=.", program, "--port", "0"];
+    const options = { cwd: folder, stdin: "null", stdout: "piped", stderr: "inherit" } as const;
+    const sink = new Deno.Command(deno, { args, ...options }).spawn();
+    try {
+      await using lines = new Lines(sink.stdout);
+      const port = Number(/([0-9]+)$/.exec(await lines.next() ?? "")![1]);
+      for (const [name, content, answer] of SHAPES) {
+        const mail = `EHLO me\r\nMAIL FROM:<me@example.org>\r\nRCPT TO:<you@example.org>\r\nDATA\r\n${content}QUIT\r\n`;
+        const { text, end } = await exchange(port, fromLatin1(mail));
+        const codes = text.split("\r\n").filter((line) => /^[0-9]{3} /.test(line)).map((line) => line.slice(0, 3));
+        assertEquals([codes, end], [["220", "250", "250", "250", "354", answer, "221"], "end"], name);
+      }
+      const mbox = await Deno.readTextFile(`${folder}/mail.mbox`);
+      assertEquals(mbox.match(/^From me@example.org .*$/gm)?.length, 3);
+      assertEquals(mbox.includes("smuggled"), false);
+      assertEquals(mbox.includes("\n.a\n..\n"), true);
+    } finally {
+      sink.kill("SIGTERM");
+      assertEquals((await sink.status).code, 0);
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
