@@ -26,6 +26,8 @@ export interface Handshake<Conn> {
 export interface ConnListener<Conn> {
   /** Where it listens. */
   readonly addr: Deno.Addr;
+  /** Where it takes a moment to know whether it can: fulfils when it listens, rejects when it never will. */
+  readonly ready?: Promise<unknown>;
   /** The next connection; rejects when that one failed, or when the listener was closed. */
   accept(): Promise<Conn>;
   /** Takes in no more; a pending `accept` rejects. */

@@ -5,13 +5,19 @@
  */
 
 import type { ChatServer, ConnServerOptions, Servable } from "./chat_server.ts";
-import { ConnServer, type Handshake } from "./conn_server.ts";
+import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import { listenUnix } from "./unix_listener.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
 
 /** Where and how to serve. */
 export interface ServeOptions extends ConnServerOptions {
-  /** The port to listen on; 0 is any free one, and `addr` tells which. */
-  port: number;
+  /** The port to listen on; 0 is any free one, and `addr` tells which. This or `path` has to be given. */
+  port?: number;
+  /**
+   * The socket in the file system to listen on instead; it is removed at the end. One that a dead server has left behind is taken over.
+   * Where another server listens, that is found out a moment later: `onError` is told an `AddrInUse`, and the server ends.
+   */
+  path?: string;
   /**
    * The address to listen on.
    *
@@ -19,7 +25,7 @@ export interface ServeOptions extends ConnServerOptions {
    */
   hostname?: string;
   /**
-   * How many connections the kernel holds while none is taken in.
+   * How many connections the kernel holds while none is taken in; of a `path` it is the system's default.
    *
    * @default {511} as `Deno.listen`
    */
@@ -85,18 +91,28 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
   // are short would end the process. So a stack is asked for now, while there are some.
   void new Error().stack;
   const listener = listen(options);
+  const { onListen = () => {}, onError = console.error } = options;
   try {
-    options.onListen?.(listener.addr);
+    if (listener.ready === undefined) onListen(listener.addr);
   } catch (error) {
     listener.close();
     throw error;
   }
-  return new ConnServer(listener, options, accept, handshake);
+  const server = new ConnServer(listener, options, accept, handshake);
+  let stopped = false;
+  server.finished.then(() => stopped = true);
+  listener.ready?.then(() => onListen(listener.addr)).catch((error) => {
+    if (!stopped) onError(error);
+    server.shutdown();
+  });
+  return server;
 }
 
-function listen({ port, hostname, tcpBacklog, cert, key }: ServeOptions): Deno.Listener {
+function listen(options: ServeOptions): ConnListener<Deno.Conn> {
+  const { path, port, hostname, tcpBacklog, cert, key } = options;
+  if (path !== undefined) return listenUnix(path);
   const where = {
-    port,
+    port: port!,
     ...(hostname === undefined ? {} : { hostname }),
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
   };
@@ -123,10 +139,16 @@ function handshakeOf({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions):
 
 function checkOptions(options: ServeOptions): void {
   const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, drainTimeoutMs = 0 } = options;
-  const { proxyProtocol, cert, key, handshakeTimeoutMs = 1 } = options;
+  const { port, path, proxyProtocol, cert, key, handshakeTimeoutMs = 1 } = options;
   checkAtLeast(1, { maxConnections, maxConnectionsPerAddress, handshakeTimeoutMs });
   checkAtLeast(1, { "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1 });
   checkAtLeast(0, { drainTimeoutMs });
+  if ((port === undefined) === (path === undefined)) {
+    throw new TypeError("Cannot serve: port and path are both given or both left out, one of them is wanted");
+  }
+  if (cert !== undefined && path !== undefined) {
+    throw new TypeError("Cannot serve: cert and path are given, one of them is wanted");
+  }
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("Cannot serve: one of cert and key is given, both are wanted");
   }

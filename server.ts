@@ -186,8 +186,8 @@ export class Greeter extends AsyncChat {
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  */
 export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {}): ChatServer {
-  const defaults = { port: DEFAULT_PORT, hostname: "localhost", maxConnections: MOST_CONNECTIONS };
-  return serve({ ...defaults, ...options }, (conn) => new Greeter(conn, options));
+  const where = options.path === undefined ? { port: DEFAULT_PORT, hostname: "localhost" } : {};
+  return serve({ ...where, maxConnections: MOST_CONNECTIONS, ...options }, (conn) => new Greeter(conn, options));
 }
 
 const encoder = new TextEncoder();
