@@ -142,35 +142,29 @@ export class Greeter extends AsyncChat {
   #answer(request: RequestHead): void {
     const path = decodePath(request.target);
     if (typeof path !== "string") return this.#refuse(path, request);
-    this.#respond(request, 200, greeting(path.slice(1) || "world"), {}, request.keepAlive);
+    this.#respond(request, 200, greeting(path.slice(1) || "world"), request.keepAlive);
   }
 
   /** Answers with a fault, and ends the connection: what follows a request that was not understood cannot be either. */
   #refuse(fault: HttpFault, request?: RequestHead): void {
     const title = `${fault.status} ${reasonPhrase(fault.status)}`;
     const page = `<html>\r\n<body>\r\n${escapeHtml(`${title}: ${fault.problem}`)}\r\n</body>\r\n</html>\r\n`;
-    this.#respond(request, fault.status, page, fault.status === 405 ? { Allow: "GET, HEAD" } : {}, false);
+    this.#respond(request, fault.status, page, false);
   }
 
-  #respond(
-    request: RequestHead | undefined,
-    status: number,
-    page: string,
-    fields: Record<string, string>,
-    keepAlive: boolean,
-  ): void {
-    const body = encoder.encode(page);
+  #respond(request: RequestHead | undefined, status: number, page: string, keepAlive: boolean): void {
     const minorVersion = request?.minorVersion ?? 1;
-    const head = formatResponseHead(minorVersion, status, {
+    const fields: Record<string, string> = {
       "Content-Type": "text/html; charset=utf-8",
-      "Content-Length": String(body.length),
+      "Content-Length": String(byteLength(page)),
       "Date": httpDate(),
       "X-Content-Type-Options": "nosniff",
-      ...fields,
-      ...(keepAlive ? minorVersion === 0 ? { Connection: "keep-alive" } : {} : { Connection: "close" }),
-    });
-    this.push(head);
-    if (request?.method !== "HEAD") this.push(body);
+    };
+    if (status === 405) fields.Allow = "GET, HEAD";
+    if (!keepAlive) fields.Connection = "close";
+    else if (minorVersion === 0) fields.Connection = "keep-alive";
+    const head = formatResponseHead(minorVersion, status, fields);
+    this.push(request?.method === "HEAD" ? head : head + page);
     if (!keepAlive) this.closeWhenDone();
     if (this.#onAnswer === undefined) return;
     const asked = request === undefined ? "- -" : `${request.method} ${printable(request.target)}`;
@@ -192,6 +186,14 @@ export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {
 
 const encoder = new TextEncoder();
 
+/** How many bytes a text is as UTF-8. */
+function byteLength(text: string): number {
+  return BEYOND_ASCII.test(text) ? encoder.encode(text).length : text.length;
+}
+
+// deno-lint-ignore no-control-regex -- they are ASCII too
+const BEYOND_ASCII = /[^\x00-\x7f]/;
+
 /** Byte for byte the page of the first greeter, which was written with asyncore. */
 function greeting(name: string): string {
   return `<html>\r\n<body>\r\nHello ${escapeHtml(name)}! \r\n</body>\r\n</html>\r\n`;
@@ -200,7 +202,7 @@ function greeting(name: string): string {
 const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
 function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => ENTITIES[char]!);
+  return /[&<>"']/.test(text) ? text.replace(/[&<>"']/g, (char) => ENTITIES[char]!) : text;
 }
 
 let dateSecond = 0;

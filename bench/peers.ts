@@ -70,10 +70,14 @@ export class Peer implements AsyncDisposable {
     try {
       const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-      const { value } = await reader.read();
+      let line = "";
+      while (!line.endsWith("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`it printed ${JSON.stringify(line)} and no port`);
+        line += value;
+      }
       reader.cancel();
-      if (!(Number(value) > 0)) throw new Error(`it printed ${JSON.stringify(value)} and no port`);
-      return new Peer(name, child, Number(value));
+      return new Peer(name, child, Number(line));
     } catch (error) {
       missing(name)(error);
       return null;
@@ -98,7 +102,11 @@ export class Peer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // it has ended by itself, and what asked it has said so
+    }
     await this.#child.status;
   }
 }

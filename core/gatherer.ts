@@ -7,6 +7,8 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const KEPT_CAPACITY = 4096;
 /** What is taken is cut from a common slab, up to half a slab: memory of its own costs ten times as much. Node's `Buffer.poolSize`. */
 const SLAB_BYTES = 8192;
+/** Above this what is taken is not copied. */
+const LARGE = 1_048_576;
 /** Up to here a loop is faster than a view and a call of `set`. */
 const SHORT_COPY = 32;
 
@@ -57,8 +59,12 @@ export class Gatherer {
 
   /** What was gathered, as bytes that the caller owns; then it is empty. */
   takeData(): Uint8Array {
-    const data = this.#length > 0
-      ? copyOf(this.#storage, 0, this.#length)
+    const length = this.#length;
+    // A large run is handed over with the storage that it lies in, which is at most twice as large: to copy it takes longer.
+    const data = length > LARGE
+      ? this.#storage.subarray(0, length)
+      : length > 0
+      ? copyOf(this.#storage, 0, length)
       : copyOf(this.#lent, this.#lentStart, this.#lentEnd);
     this.clear();
     return data;

@@ -169,3 +169,16 @@ Deno.test("Gatherer.lend() copies only when it has to, and what is gathered is t
   gatherer.clear();
   assertEquals([gatherer.length, gatherer.takeText()], [0, ""]);
 });
+
+Deno.test("Gatherer.takeData() hands a large run over as it is, and begins anew", () => {
+  const gatherer = new Gatherer();
+  const piece = new Uint8Array(700_000).fill(1);
+  gatherer.add(piece);
+  gatherer.add(piece);
+  const first = gatherer.takeData();
+  assertEquals([first.length, gatherer.length], [1_400_000, 0]);
+  assert(first.buffer.byteLength <= 2 * first.length);
+  gatherer.add(new Uint8Array(1_400_000).fill(2));
+  assert(first.every((byte) => byte === 1));
+  assert(gatherer.takeData().every((byte) => byte === 2));
+});

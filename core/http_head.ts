@@ -48,17 +48,19 @@ export function isFault(value: object): value is HttpFault {
  * @param bytes The head without the empty line that ends it. One empty line before it is allowed (RFC 9112, 2.2).
  */
 export function parseRequestHead(bytes: Uint8Array): RequestHead | HttpFault {
-  const [requestLine, ...fields] = toText(bytes).replace(/^\r\n/, "").split("\r\n") as [string, ...string[]];
-  if ((requestLine.split(" ", 2)[1] ?? "").length > LONGEST_TARGET) {
+  const lines = toText(bytes).split("\r\n");
+  if (lines[0] === "") lines.shift();
+  const requestLine = lines[0] ?? "";
+  if (requestLine.length > LONGEST_TARGET && (requestLine.split(" ", 2)[1] ?? "").length > LONGEST_TARGET) {
     return fault(414, `the target is longer than ${LONGEST_TARGET} bytes`);
   }
   if (CONTROL.test(requestLine)) return fault(400, "the request line has a control character");
   const parts = REQUEST_LINE.exec(requestLine);
   if (parts === null) return fault(400, "the request line is not method, target and version");
-  const [, method, target, major, minor] = parts as unknown as [string, string, string, string, string];
+  const [method, target, minor] = [parts[1]!, parts[2]!, parts[4]!];
   if (!TOKEN.test(method)) return fault(400, "the method is not a token");
-  if (major !== "1") return fault(505, "the version is not HTTP/1");
-  if (fields.length > MOST_FIELDS) return fault(431, `there are more than ${MOST_FIELDS} header fields`);
+  if (parts[3] !== "1") return fault(505, "the version is not HTTP/1");
+  if (lines.length - 1 > MOST_FIELDS) return fault(431, `there are more than ${MOST_FIELDS} header fields`);
   const head: RequestHead = {
     method,
     target,
@@ -67,15 +69,17 @@ export function parseRequestHead(bytes: Uint8Array): RequestHead | HttpFault {
     contentLength: 0,
     expectsContinue: false,
   };
-  return readFields(fields, head);
+  return readFields(lines, head);
 }
 
-function readFields(fields: readonly string[], head: RequestHead): RequestHead | HttpFault {
+/** Reads the fields, which are all lines but the first. */
+function readFields(lines: readonly string[], head: RequestHead): RequestHead | HttpFault {
   let hosts = 0;
   let lengths = 0;
   let close = false;
   let transferEncoded = false;
-  for (const field of fields) {
+  for (let at = 1; at < lines.length; at++) {
+    const field = lines[at]!;
     const colon = field.indexOf(":");
     const name = field.slice(0, Math.max(colon, 0)).toLowerCase();
     if (!TOKEN.test(name)) return fault(400, "a header line is not a name, a colon and a value");
@@ -117,6 +121,7 @@ function readFields(fields: readonly string[], head: RequestHead): RequestHead |
  * @param target In origin form, or in absolute form as a proxy gets it (RFC 9112, 3.2.2).
  */
 export function decodePath(target: string): string | HttpFault {
+  if (PLAIN_PATH.test(target)) return target;
   const local = target.replace(/^https?:\/\/[^/?#]*/i, "");
   if (!/^($|[/?])/.test(local)) return fault(400, "the target has no path");
   const path = local.replace(/\?[^]*$/, "");
@@ -128,6 +133,9 @@ export function decodePath(target: string): string | HttpFault {
     return fault(400, "the target is not UTF-8");
   }
 }
+
+/** A path that means what it says: most of them. */
+const PLAIN_PATH = /^\/[\w\-.~!$&'()*+,;=:@\/]*$/;
 
 /** What the status codes used here are called: RFC 9110, 15 and RFC 6585. */
 const REASONS: Record<number, string> = {
@@ -166,6 +174,12 @@ function fault(status: number, problem: string): HttpFault {
 
 /** One UTF-16 unit a byte, so that no byte is lost ("latin1" in the Encoding standard is windows-1252). */
 function toText(bytes: Uint8Array): string {
+  try {
+    const ascii = utf8.decode(bytes);
+    if (ascii.length === bytes.length) return ascii;
+  } catch {
+    // not UTF-8, and still to be read
+  }
   let text = "";
   for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
   return text;

@@ -69,6 +69,8 @@ export class FrameSplitter {
   #found = -1; //          length of the terminator that lies at the front, seen and not told; -1: none
   #foundNeedle: Uint8Array | null = null;
   #matched: Uint8Array | null = null;
+  #copied: Uint8Array | null = null; // what was matched when it was asked for last, and what was given then
+  #copy: Uint8Array | null = null;
   #skipping = false; //    the current frame is dropped, up to and with its terminator
   #finished = false; //    no more bytes will come
 
@@ -108,7 +110,11 @@ export class FrameSplitter {
 
   /** Which byte string ended the last frame; `null` where a count did. */
   get matchedTerminator(): Uint8Array | null {
-    return this.#matched?.slice() ?? null;
+    if (this.#matched !== this.#copied) {
+      this.#copied = this.#matched;
+      this.#copy = this.#matched?.slice() ?? null; // what is done to it shall change no terminator
+    }
+    return this.#copy;
   }
 
   /**

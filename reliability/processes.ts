@@ -5,13 +5,17 @@ import type { Figures, ServedOptions } from "./served.ts";
 /** The Deno that runs the tests. */
 export const deno = Deno.execPath();
 
+const NOTHING = { stdin: "null", stdout: "null", stderr: "null" } as const;
+
 /** Whether the tests may use the network, and these programs, which are there. */
 export async function canRun(...commands: string[]): Promise<boolean> {
   if ((await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state !== "granted") return false;
   for (const command of commands) {
     if ((await Deno.permissions.query({ name: "run", command })).state !== "granted") return false;
-    const isThere = await new Deno.Command(command, { args: ["-h"], stdin: "null", stdout: "null", stderr: "null" })
-      .output().then(() => true, () => false);
+    const isThere = await new Deno.Command(command, { args: ["--version"], ...NOTHING }).output().then(
+      () => true,
+      () => false,
+    );
     if (!isThere) return false;
   }
   return true;

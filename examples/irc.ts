@@ -1,0 +1,152 @@
+/**
+ * A small IRC server: nicknames, channels, messages. Shows chats that talk to each other, and a line that ends in two ways.
+ *
+ *     deno run --allow-net examples/irc.ts --port 6667
+ *     ii -s 127.0.0.1 -p 6667 -n me
+ */
+
+import { AsyncChat } from "@asynchat/asynchat";
+import { flags, serveChats } from "./command_line.ts";
+
+const HELP = `Usage: deno run --allow-net examples/irc.ts [--port 6667] [--hostname 127.0.0.1]
+Knows NICK USER JOIN PART PRIVMSG NOTICE PING QUIT of RFC 1459 and 2812.`;
+
+const HOST = "irc.example";
+const LONGEST_LINE = 512; // RFC 1459, 2.3, with the line end
+const NICKNAME = /^[A-Za-z[\]\\`_^{|}][A-Za-z0-9[\]\\`_^{|}-]{0,29}$/;
+const CHANNEL = /^#[!-+\--9;-~]{1,49}$/; // no space, comma or colon
+const MOST_CHANNELS = 50;
+
+interface Channel {
+  name: string;
+  members: Set<IrcChat>;
+}
+
+const users = new Map<string, IrcChat>(); //    by their nickname in small letters
+const channels = new Map<string, Channel>(); // by their name in small letters
+
+class IrcChat extends AsyncChat {
+  nick = "";
+  #user = "";
+  #isWelcome = false;
+  readonly #joined = new Set<Channel>();
+
+  constructor(conn: Deno.Conn) {
+    super(conn, { idleTimeoutMs: 180_000, maxFrameBytes: LONGEST_LINE - 2, maxBufferedBytes: 1_048_576 });
+  }
+
+  protected override handleConnect() {
+    this.setTerminator(["\r\n", "\n"], { onTooLong: "discard" }); // many clients send LF alone
+  }
+
+  protected override foundTerminator() {
+    // [":" prefix] command {parameter} [":" the rest]; what a client says of where it comes from does not count.
+    const [, command = "", middle = "", rest] =
+      /^(?::\S+ +)?(\S+)((?: +[^\s:]\S*)*)(?: +:(.*))? *$/.exec(this.takeText()) ?? [];
+    const parameters = middle.split(/ +/).filter((word) => word !== "");
+    if (rest !== undefined) parameters.push(rest);
+    if (command !== "") this.#command(command.toUpperCase(), parameters);
+  }
+
+  protected override frameTooLong() {
+    this.#reply("417", ":Input line was too long");
+  }
+
+  protected override handleClose(reason?: Error) {
+    this.#tellAll(`QUIT :${reason?.message.replace(/[\r\n]/g, " ") ?? "Gone"}`);
+    for (const channel of this.#joined) this.#leave(channel);
+    if (users.get(this.nick.toLowerCase()) === this) users.delete(this.nick.toLowerCase());
+  }
+
+  say(line: string) {
+    this.push(`${line}\r\n`);
+  }
+
+  get #prefix() {
+    return `:${this.nick}!${this.#user}@${HOST}`;
+  }
+
+  #reply(code: string, text: string) {
+    this.say(`:${HOST} ${code} ${this.nick || "*"} ${text}`);
+  }
+
+  /** Tells everybody who shares a channel with this one, once each. */
+  #tellAll(what: string) {
+    const others = new Set([...this.#joined].flatMap(({ members }) => [...members]));
+    for (const other of others) if (other !== this) other.say(`${this.#prefix} ${what}`);
+  }
+
+  #leave(channel: Channel) {
+    this.#joined.delete(channel);
+    channel.members.delete(this);
+    if (channel.members.size === 0) channels.delete(channel.name.toLowerCase());
+  }
+
+  #command(command: string, [first = "", second = ""]: string[]) {
+    if (command === "PING") return this.say(`:${HOST} PONG ${HOST} :${first}`);
+    if (command === "NICK") return this.#setNick(first);
+    if (command === "USER" && this.#user === "") {
+      return (this.#user = first.replace(/[^\w-]/g, "") || "user", this.#welcome());
+    }
+    if (command === "CAP" || command === "PONG") return;
+    if (command === "QUIT") return (this.say(`ERROR :Bye`), this.closeWhenDone());
+    if (!this.#isWelcome) return this.#reply("451", ":You have not registered");
+    const channel = channels.get(first.toLowerCase());
+    const isMember = channel !== undefined && channel.members.has(this);
+    switch (command) {
+      case "JOIN":
+        return first.split(",").forEach((name) => this.#join(name));
+      case "PART":
+        if (!isMember) return this.#reply("442", `${first} :You're not on that channel`);
+        for (const member of channel.members) member.say(`${this.#prefix} PART ${channel.name} :${second}`);
+        return this.#leave(channel);
+      case "PRIVMSG":
+      case "NOTICE": {
+        if (second === "") return command === "PRIVMSG" && this.#reply("412", ":No text to send");
+        const line = `${this.#prefix} ${command} ${first} :${second}`;
+        if (isMember) return channel.members.forEach((member) => member !== this && member.say(line));
+        const user = users.get(first.toLowerCase());
+        if (user !== undefined) return user.say(line);
+        return command === "PRIVMSG" &&
+          this.#reply(channel ? "404" : "401", `${first} :${channel ? "Cannot send to channel" : "No such nick"}`);
+      }
+      default:
+        return this.#reply("421", `${command} :Unknown command`);
+    }
+  }
+
+  #setNick(nick: string) {
+    if (!NICKNAME.test(nick)) return this.#reply("432", `${nick.slice(0, 30) || "*"} :Erroneous nickname`);
+    const other = users.get(nick.toLowerCase());
+    if (other !== undefined && other !== this) return this.#reply("433", `${nick} :Nickname is already in use`);
+    const before = this.#prefix;
+    users.delete(this.nick.toLowerCase());
+    if (this.#isWelcome) this.say(`${before} NICK :${nick}`);
+    if (this.#isWelcome) this.#tellAll(`NICK :${nick}`);
+    users.set((this.nick = nick).toLowerCase(), this);
+    this.#welcome();
+  }
+
+  #welcome() {
+    if (this.#isWelcome || this.nick === "" || this.#user === "") return;
+    this.#isWelcome = true;
+    this.#reply("001", `:Welcome, ${this.nick}`);
+    this.#reply("422", ":There is no message of the day");
+  }
+
+  #join(name: string) {
+    if (!CHANNEL.test(name)) return this.#reply("403", `${name.slice(0, 50)} :No such channel`);
+    if (this.#joined.size >= MOST_CHANNELS) return this.#reply("405", `${name} :You have joined too many channels`);
+    const channel = channels.get(name.toLowerCase()) ?? { name, members: new Set<IrcChat>() };
+    if (channel.members.has(this)) return;
+    channels.set(name.toLowerCase(), channel);
+    channel.members.add(this);
+    this.#joined.add(channel);
+    for (const member of channel.members) member.say(`${this.#prefix} JOIN :${channel.name}`);
+    this.#reply("353", `= ${channel.name} :${[...channel.members].map(({ nick }) => nick).join(" ")}`);
+    this.#reply("366", `${channel.name} :End of /NAMES list`);
+  }
+}
+
+const options = flags(HELP, { port: "6667", hostname: "127.0.0.1" });
+await serveChats(options, (conn) => new IrcChat(conn));

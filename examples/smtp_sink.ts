@@ -1,0 +1,122 @@
+/**
+ * Takes in mail and appends it to a file in the format of mbox, whoever it is for: to try out programs that send mail.
+ * Shows commands and content that end differently, and how a line is checked before it is believed.
+ *
+ *     deno run --allow-net --allow-write=mail.mbox examples/smtp_sink.ts --port 2525 --mbox mail.mbox
+ *     swaks --server 127.0.0.1:2525 --to you@example.org
+ */
+
+import { AsyncChat, type FrameTooLongError } from "@asynchat/asynchat";
+import { flags, serveChats } from "./command_line.ts";
+
+const HELP =
+  `Usage: deno run --allow-net --allow-write examples/smtp_sink.ts [--port 2525] [--hostname 127.0.0.1] [--mbox mail.mbox]
+SMTP of RFC 5321 with SIZE, PIPELINING and 8BITMIME; every sender and recipient is welcome.`;
+
+const LARGEST_MAIL = 10_485_760; // as Postfix
+const LONGEST_COMMAND = 2_048; //  RFC 5321 asks for 512, extensions for more
+const LONGEST_LINE = 1_000; //     RFC 5321, 4.5.3.1.6, with the line end
+const MOST_RECIPIENTS = 1_000; //  as Postfix
+
+class SmtpSink extends AsyncChat {
+  readonly #mbox: string;
+  #helo = "";
+  #from: string | null = null;
+  #recipients = 0;
+  #content: string[] | null = null; // the lines of a mail that is coming, one char a byte
+  #size = 0;
+  #fault = "";
+
+  constructor(conn: Deno.Conn, mbox: string) {
+    super(conn, { idleTimeoutMs: 300_000, maxFrameBytes: LONGEST_COMMAND }); // RFC 5321, 4.5.3.2.7: five minutes
+    this.#mbox = mbox;
+  }
+
+  protected override handleConnect() {
+    // Lines end in CR LF and nothing else: who takes "\n.\r\n" for the end of a mail lets others smuggle a second one in.
+    this.setTerminator("\r\n", { onTooLong: "discard" });
+    this.push("220 sink ESMTP\r\n");
+  }
+
+  protected override foundTerminator() {
+    const bytes = this.takeData();
+    const line = String.fromCharCode(...bytes);
+    return this.#content === null ? this.#command(line) : this.#contentLine(line);
+  }
+
+  protected override frameTooLong(_error: FrameTooLongError) {
+    if (this.#content === null) this.push("500 5.5.2 Line too long\r\n");
+    else this.#fault ||= "552 5.3.4 Line too long";
+  }
+
+  #command(line: string) {
+    const [, verb, rest] = /^([A-Za-z]{4}) ?(.*)$/.exec(line) ?? [];
+    if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: printable ASCII is wanted\r\n");
+    switch (verb?.toUpperCase()) {
+      case "HELO":
+        [this.#helo, this.#from] = [rest!, null];
+        return this.push("250 sink\r\n");
+      case "EHLO":
+        [this.#helo, this.#from] = [rest!, null];
+        return this.push(
+          `250-sink\r\n250-SIZE ${LARGEST_MAIL}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n`,
+        );
+      case "MAIL": {
+        const [, from, parameters] = /^FROM: ?<([^<> ]*)>((?: [A-Z0-9=-]+)*)$/i.exec(rest!) ?? [];
+        const size = Number(/ SIZE=([0-9]{1,20})\b/i.exec(parameters ?? "")?.[1] ?? 0);
+        if (this.#helo === "") return this.push("503 5.5.1 EHLO first\r\n");
+        if (from === undefined) return this.push("501 5.5.4 MAIL FROM:<address> is wanted\r\n");
+        if (size > LARGEST_MAIL) return this.push("552 5.3.4 Too much mail\r\n");
+        [this.#from, this.#recipients] = [from, 0];
+        return this.push("250 2.1.0 Ok\r\n");
+      }
+      case "RCPT":
+        if (this.#from === null) return this.push("503 5.5.1 MAIL first\r\n");
+        if (!/^TO: ?<[^<> ]+>$/i.test(rest!)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
+        if (this.#recipients === MOST_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
+        this.#recipients++;
+        return this.push("250 2.1.5 Ok\r\n");
+      case "DATA":
+        if (this.#from === null || this.#recipients === 0) return this.push("503 5.5.1 RCPT first\r\n");
+        [this.#content, this.#size, this.#fault] = [[], 0, ""];
+        return this.push("354 End with a line that is a dot\r\n");
+      case "RSET":
+        this.#from = null;
+        return this.push("250 2.0.0 Ok\r\n");
+      case "NOOP":
+        return this.push("250 2.0.0 Ok\r\n");
+      case "VRFY":
+        return this.push("252 2.1.5 Perhaps\r\n");
+      case "QUIT":
+        this.push("221 2.0.0 Bye\r\n");
+        return this.closeWhenDone();
+      default:
+        return this.push("502 5.5.1 Unknown command\r\n");
+    }
+  }
+
+  #contentLine(line: string): void | Promise<void> {
+    if (line === ".") return this.#endOfMail();
+    this.#size += line.length + 2;
+    // RFC 5321, 2.3.8: a CR or LF alone has no place in a mail. What others make of them differs, so it is refused.
+    if (/[\r\n]/.test(line)) this.#fault ||= "550 5.6.0 A line ends in CR LF, and has none inside";
+    if (line.length + 2 > LONGEST_LINE + 1) this.#fault ||= "552 5.3.4 Line too long";
+    if (this.#size > LARGEST_MAIL) this.#fault ||= "552 5.3.4 Too much mail";
+    if (this.#fault === "") this.#content!.push(line.startsWith(".") ? line.slice(1) : line);
+    else this.#content = [];
+  }
+
+  async #endOfMail(): Promise<void> {
+    const lines = this.#content!.map((line) => /^>*From /.test(line) ? `>${line}` : line);
+    const from = this.#from || "MAILER-DAEMON";
+    [this.#content, this.#from] = [null, null];
+    if (this.#fault !== "") return this.push(`${this.#fault}\r\n`);
+    const mail = `From ${from} ${new Date().toUTCString()}\n${lines.join("\n")}\n\n`;
+    // One write that appends is whole, whatever the other chats write meanwhile.
+    await Deno.writeFile(this.#mbox, Uint8Array.from(mail, (char) => char.charCodeAt(0)), { append: true });
+    this.push("250 2.0.0 Ok: kept\r\n");
+  }
+}
+
+const options = flags(HELP, { port: "2525", hostname: "127.0.0.1", mbox: "mail.mbox" });
+await serveChats(options, (conn) => new SmtpSink(conn, options.mbox));
