@@ -31,6 +31,13 @@ export interface ServeOptions extends ConnServerOptions {
    */
   tcpBacklog?: number;
   /**
+   * Share the port with other processes and workers that ask for the same: the kernel deals out the connections. On Linux, and
+   * with Deno's `--unstable-net`, without which the process would end.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean;
+  /**
    * The server's certificate in PEM, with those that lead to one that clients know: what comes is then TLS. A peer that
    * ends without saying so in TLS has its chat ended with `UnexpectedEof`: what it said may have been cut off.
    */
@@ -109,12 +116,13 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
 }
 
 function listen(options: ServeOptions): ConnListener<Deno.Conn> {
-  const { path, port, hostname, tcpBacklog, cert, key } = options;
+  const { path, port, hostname, tcpBacklog, reusePort, cert, key } = options;
   if (path !== undefined) return listenUnix(path);
   const where = {
     port: port!,
     ...(hostname === undefined ? {} : { hostname }),
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
+    ...(reusePort ? { reusePort } : {}),
   };
   if (cert === undefined || key === undefined) return Deno.listen(where);
   try {
@@ -148,6 +156,9 @@ function checkOptions(options: ServeOptions): void {
   }
   if (cert !== undefined && path !== undefined) {
     throw new TypeError("Cannot serve: cert and path are given, one of them is wanted");
+  }
+  if (options.reusePort && !("listenDatagram" in Deno)) { // which there is with that flag only
+    throw new TypeError("Cannot serve: reusePort is given without --unstable-net, both are wanted");
   }
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("Cannot serve: one of cert and key is given, both are wanted");
