@@ -101,6 +101,9 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#clock = options.clock ?? systemClock;
     this.#signal = options.signal;
     this.#signal?.addEventListener("abort", this.#abort);
+    // Deno 2.9 opens a file when a stack is first asked for that comes from here, and panics when it may not: to print an
+    // error while files are short would end the process. So a stack is asked for now, while there are some.
+    void new Error().stack;
     void this.#listen();
     if (this.#signal?.aborted) this.#abort();
   }

@@ -94,9 +94,6 @@ export interface ServeOptions extends ConnServerOptions {
 export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servable): ChatServer {
   checkOptions(options);
   const handshake = handshakeOf(options);
-  // Deno 2.9 opens a file when a stack is asked for the first time, and panics when it may not: to print an error while files
-  // are short would end the process. So a stack is asked for now, while there are some.
-  void new Error().stack;
   const listener = listen(options);
   const { onListen = () => {}, onError = console.error } = options;
   try {
@@ -106,10 +103,8 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
     throw error;
   }
   const server = new ConnServer(listener, options, accept, handshake);
-  let stopped = false;
-  server.finished.then(() => stopped = true);
   listener.ready?.then(() => onListen(listener.addr)).catch((error) => {
-    if (!stopped) onError(error);
+    if (!(error instanceof Deno.errors.BadResource)) onError(error); // which tells that it was closed meanwhile
     server.shutdown();
   });
   return server;

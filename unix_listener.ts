@@ -34,8 +34,7 @@ class TakeOver implements ConnListener<Deno.UnixConn> {
   }
 
   accept(): Promise<Deno.UnixConn> {
-    return this.#listener?.accept() ??
-      Promise.race([this.#closed.promise, this.ready.then((own) => own.accept(), () => this.#closed.promise)]);
+    return this.#listener?.accept() ?? this.ready.then((own) => own.accept(), () => this.#closed.promise);
   }
 
   close(): void {
