@@ -22,6 +22,7 @@ import {
   describe,
   FrameTooLongError,
   OutgoingOverflowError,
+  printable,
 } from "./core/errors.ts";
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
@@ -228,7 +229,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param error What was thrown.
    */
   protected handleError(error: unknown): void {
-    console.error(`Uncaught in a hook of ${this.constructor.name}:`, error);
+    console.error(`Uncaught in a hook of ${this.constructor.name}:`, printable(error));
     this.#shut(asError(error));
   }
 

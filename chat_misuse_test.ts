@@ -113,6 +113,50 @@ Deno.test("AsyncChat.close() from outside, at whatever moment, is followed by ha
   }
 });
 
+Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a producer closes once, and the first reason counts", async () => {
+  for (const hook of ["handleTimeout", "handleError", "handleClose", "more"]) {
+    const clock = new FakeClock();
+    const [ours, peer] = memoryPair();
+    const { conn, closes } = counting(ours);
+    const late = new Error("late");
+    class Closing extends Recorder {
+      protected override handleTimeout() {
+        this.events.push("timeout");
+        this.close(BOOM);
+        this.close(late);
+      }
+      protected override handleClose(reason?: Error) {
+        super.handleClose(reason);
+        this.close(late);
+      }
+    }
+    const chat = new Closing(conn, { clock, idleTimeoutMs: 1_000 });
+    chat.onError = () => {
+      chat.close(BOOM);
+      chat.close(late);
+    };
+    chat.onFrame = () => {
+      if (hook === "handleError") throw new Error("told");
+      if (hook === "handleClose") chat.close(BOOM);
+      const more = () => {
+        chat.close(BOOM);
+        return new Uint8Array(1);
+      };
+      if (hook === "more") chat.pushWithProducer({ more });
+    };
+    const over = chat.run();
+    await turns();
+    if (hook === "handleTimeout") clock.advance(2_000);
+    else await peer.send("a\r\n");
+    await over;
+    assertEquals(chat.events, ["connect", hook === "handleTimeout" ? "timeout" : "frame a", "close"], hook);
+    assertEquals([closes(), chat.errors.length], [1, hook === "handleError" ? 1 : 0], hook);
+    assertStrictEquals(chat.reasons[0], BOOM, hook);
+    assertEquals([await peer.receiveText(), clock.pending], ["", 0], hook);
+    peer.close();
+  }
+});
+
 Deno.test("AsyncChat.push() in handleClose does nothing after the peer's end, and is told as a mistake after one's own", async () => {
   for (const isOwn of [false, true]) {
     class Parting extends Recorder {

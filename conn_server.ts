@@ -7,7 +7,7 @@
 import type { ChatConn } from "./chat_options.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { HandshakeTimeoutError } from "./core/errors.ts";
+import { HandshakeTimeoutError, printable } from "./core/errors.ts";
 import { errorChannel } from "./diagnostics.ts";
 
 /** What has to happen on a connection before its chat begins. Others are taken in meanwhile. */
@@ -97,7 +97,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     const { refusal = "" } = options;
     this.#refusal = typeof refusal === "string" ? new TextEncoder().encode(refusal) : refusal;
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
-    this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", error));
+    this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", printable(error)));
     this.#clock = options.clock ?? systemClock;
     this.#signal = options.signal;
     this.#signal?.addEventListener("abort", this.#abort);

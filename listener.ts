@@ -32,7 +32,7 @@ export interface ServeOptions extends ConnServerOptions {
   tcpBacklog?: number;
   /**
    * Share the port with other processes and workers that ask for the same: the kernel deals out the connections. On Linux, and
-   * with Deno's `--unstable-net`, without which the process would end.
+   * with Deno's `--unstable-net` only.
    *
    * @default {false}
    */
@@ -72,7 +72,7 @@ export interface ServeOptions extends ConnServerOptions {
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  * @throws {RangeError} when a limit is no number, or too small
  * @throws {TypeError} when `proxyProtocol.trusted` is no list of addresses and no function, when `cert` and `key` are not a
- * certificate and its key, and where options exclude each other
+ * certificate and its key, when `reusePort` is given without `--unstable-net`, and where options exclude each other
  *
  * @example
  * ```ts ignore

@@ -82,6 +82,7 @@
  */
 
 export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
+export { ChatReader, type ChatReaderOptions, frames } from "./chat_reader.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat_options.ts";
 export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 export { type Clock, systemClock } from "./clock.ts";
@@ -91,6 +92,7 @@ export {
   ChatTimeoutError,
   FrameTooLongError,
   HandshakeTimeoutError,
+  IncompleteFrameError,
   OutgoingOverflowError,
   ProxyHeaderError,
   UnreadPlaintextError,

@@ -1,44 +1,85 @@
-/** Draws scenario (a): how many frames a second each peer takes, for each length of a line, as bars on a logarithmic scale. */
+/** The chart of scenario (a): a row a peer, a column a size, bars on one log scale. */
 
-import type { Row } from "./scenarios.ts";
+import { OURS } from "./peers.ts";
+import type { Results } from "./results.ts";
+import { LINE_SIZES } from "./scenarios.ts";
+import { short } from "./tables.ts";
 
-const SHOWN = ["us, range", "us, view", "Go", "libevent", "node:net, indexOf", "std DelimiterStream", "asynchat"];
-const COLOURS = ["#0b6e4f", "#2fa36b", "#5b7db1", "#8a6fb0", "#b08a3e", "#b0603e", "#a33e5b"];
-const [WIDTH, LEFT, TOP, BAR, GAP] = [760, 200, 56, 13, 26];
-const [LEAST, MOST] = [0.01, 200];
+const WIDTH = 960;
+const NAMES = 165; //  the names' column
+const ROW = 24;
+const TOP = 78;
+const BAR = 96; //    a bar over all decades; its figure stands behind it
+const LEAST = 1e4, MOST = 1e9; // lines a second, at the ends of the scale
 
-/** Where on the line from left to right a figure lies. */
-const x = (figure: number) =>
-  LEFT + (WIDTH - LEFT - 70) * Math.log(Math.max(figure, LEAST) / LEAST) / Math.log(MOST / LEAST);
+// Both on white and on near-black legible: a picture does not know on which it is shown.
+const TEXT = "#717a85", OUR = "#2f81f7", THEIR = "#9aa4af";
+const LIMIT = "bare read loop";
 
-/** The chart as SVG, of the rows of (a) with `\r\n`. */
-export function chart(about: { date: string; machine: string }, rows: [Row, (figures: number[]) => number][]): string {
-  const parts: string[] = [];
-  let y = TOP;
-  for (const [row, median] of rows) {
-    if (row.scenario !== "a" || !row.setting.endsWith("crlf")) continue;
-    parts.push(`<text x="8" y="${y + 11}" class="b">lines of ${row.setting.replace(", crlf", "")}</text>`);
-    for (const [i, name] of SHOWN.entries()) {
-      const figures = row.figures[name];
-      if (figures === undefined) continue;
-      const figure = median(figures);
-      const text = figure >= 10 ? figure.toFixed(0) : figure.toFixed(2);
-      parts.push(
-        `<text x="${LEFT - 6}" y="${y + 11}" text-anchor="end">${name}</text>`,
-        `<rect x="${LEFT}" y="${y + 1}" width="${(x(figure) - LEFT).toFixed(1)}" height="${BAR - 2}" fill="${
-          COLOURS[i]
-        }"/>`,
-        `<text x="${(x(figure) + 5).toFixed(1)}" y="${y + 11}">${text}</text>`,
-      );
-      y += BAR;
-    }
-    y += GAP;
-  }
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" font-family="system-ui, sans-serif" font-size="11">
-<style>text { fill: #333 } .b { font-weight: bold } @media (prefers-color-scheme: dark) { text { fill: #ddd } }</style>
-<text x="8" y="18" font-size="14" class="b">Million frames a second, over loopback, one core (logarithmic scale)</text>
-<text x="8" y="36">${about.date}, ${about.machine}</text>
-${parts.join("\n")}
+/**
+ * Draws what scenario (a) with CR LF came to.
+ *
+ * @param results The samples.
+ * @param note When and where they were taken.
+ * @returns The text of an SVG file.
+ */
+export function drawChart(results: Results, note: string): string {
+  const rate = (peer: string, size: number) => results.spread(`a crlf ${size}`, peer, "rate")?.median;
+  const speed = (peer: string) => rate(peer, LINE_SIZES[1]) ?? 0;
+  const peers = results.peers(`a crlf ${LINE_SIZES[1]}`)
+    .filter((peer) => !peer.startsWith("nothing"))
+    .sort((a, b) => speed(b) - speed(a));
+  const height = TOP + peers.length * ROW + 34;
+  const column = (WIDTH - NAMES) / LINE_SIZES.length;
+
+  const marks: string[] = [
+    text(0, 20, "Lines a second over loopback: one connection, one thread that splits and counts", "title"),
+    text(
+      0,
+      40,
+      `Log scale, each bar from ${short(LEAST)} to ${
+        short(MOST)
+      }; the ${LIMIT} splits nothing and is the limit; blue: this library`,
+    ),
+  ];
+  LINE_SIZES.forEach((size, i) => {
+    marks.push(text(NAMES + i * column, TOP - 12, `${size.toLocaleString("en")} B a line`, "head"));
+  });
+  peers.forEach((peer, row) => {
+    const y = TOP + row * ROW;
+    const ours = OURS.some(({ name }) => name === peer);
+    marks.push(text(NAMES - 10, y + 14, peer, ours ? "name ours" : "name"));
+    LINE_SIZES.forEach((size, i) => {
+      const lines = rate(peer, size);
+      if (lines === undefined) return;
+      const x = NAMES + i * column;
+      const width = Math.max(1, BAR * Math.log(lines / LEAST) / Math.log(MOST / LEAST)).toFixed(1);
+      const kind = ours ? "our" : peer === LIMIT ? "limit" : "their";
+      marks.push(`<rect class="${kind}" x="${x}" y="${y + 3}" width="${width}" height="${ROW - 8}" rx="2"/>`);
+      marks.push(text(x + Number(width) + 5, y + 14, short(lines), ours ? "ours" : ""));
+    });
+  });
+  marks.push(text(0, height - 8, note));
+
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Lines a second by peer and size">
+<style>
+text { font: 12px system-ui, sans-serif; fill: ${TEXT} }
+.title { font-size: 15px; font-weight: 600 }
+.head { font-weight: 600 }
+.name { text-anchor: end }
+.ours { font-weight: 600; fill: ${OUR} }
+.our { fill: ${OUR} }
+.their { fill: ${THEIR} }
+.limit { fill: none; stroke: ${THEIR}; stroke-dasharray: 3 2 }
+</style>
+${marks.join("\n")}
 </svg>
 `;
+}
+
+const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+
+function text(x: number, y: number, content: string, kind = ""): string {
+  const escaped = content.replace(/[&<>]/g, (char) => ENTITIES[char]!);
+  return `<text x="${x}" y="${y}"${kind === "" ? "" : ` class="${kind}"`}>${escaped}</text>`;
 }

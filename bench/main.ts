@@ -1,117 +1,154 @@
 /**
- * The benchmarks: every peer and us, side by side in one run. `deno task bench` runs all scenarios and writes
- * `bench/results.json` and `bench/chart.svg`; `deno task bench a c` runs some; `--quick` makes the rounds short and writes
- * nothing. Needs gcc; what else is missing is said and left out.
+ * The benchmark: this library and its peers side by side, in one run. `deno task bench` runs it all and writes
+ * `results.json` and `chart.svg`; `deno task bench a c` runs scenarios, `--quick` tries everything in a short time, and
+ * neither writes unless told to (`--write`).
+ *
+ * Peers take turns in every round, so that what else the machine does meets all of them. With two cores a peer has one and
+ * its load generator the other.
  */
 
-import { chart } from "./chart.ts";
-import { absent, build, run } from "./peers.ts";
-import * as scenarios from "./scenarios.ts";
-import type { Effort, Row } from "./scenarios.ts";
+import { parseArgs } from "node:util";
+import { drawChart } from "./chart.ts";
+import { judge } from "./goals.ts";
+import { findTools, type Found, OTHERS, OURS, type ToolName } from "./peers.ts";
+import { run } from "./processes.ts";
+import { Results } from "./results.ts";
+import { type Bench, type Case, CASES } from "./scenarios.ts";
+import { caseTable, goalTable } from "./tables.ts";
 
-/** What is wanted: for which of us, against whom, in which setting, how many times as much (or, of a cost, as little). */
-const WANTED: [scenario: string, setting: RegExp, us: RegExp, peer: RegExp, ratio: number][] = [
-  ["a", /^(8|40) B/, /range|view/, /^asynchat/, 20],
-  ["a", /^200 B/, /range|view/, /^asynchat/, 5],
-  ["a", /000 B/, /range|view/, /^asynchat/, 3],
-  ["a", /./, /view/, /^(node|std|libevent)/, 1.5],
-  ["a", /./, /range/, /^Go/, 1],
-  ["a", /./, /view/, /^Go/, 0.5],
-  ["a", /000 B/, /view/, /^bare/, 0.6],
-  ["b", /./, /us/, /^asynchat/, 10],
-  ["b", /./, /us/, /^node/, 1.5],
-  ["c", / 64 in flight/, /us/, /^asynchat/, 5],
-  ["c", / 64 in flight/, /us/, /^node/, 1.5],
-  ["c", / 1 in flight/, /us/, /^bare/, 0.9],
-  ["d", /keep-alive|16 deep/, /us/, /^(asynchat|node|Deno)/, 1],
-  ["d", /keep-alive|16 deep/, /us/, /^bare/, 0.9],
-  ["e", /./, /us/, /^bare/, 1 / 1.3],
-];
+const HELP = `Usage: deno task bench [scenario ...] [options]
 
-/** (g): how much longer a byte of 64 MiB may take than one of 1 MiB. */
-const MOST_GROWTH = 1.5;
+  scenario              a to g: lines, prefixed frames, echo, greeter, connections, memory, growth (default all)
+  --only <scenarios>    the same, as a,c
+  --rounds <number>     how often every peer has its turn (default 5)
+  --seconds <number>    how long it is loaded in a turn (default 1)
+  --quick               2 rounds of 0.1 s and 800 connections: to try it
+  --write               write results.json and chart.svg though it is not all
+  --help                print this`;
 
-export function median(figures: number[]): number {
-  const sorted = figures.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: "string", default: "" },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+if (flags.help) {
+  console.log(HELP);
+  Deno.exit();
 }
 
-/** How many times as good `name` is as `peer`. */
-function ratio(row: Row, name: string, peer: string): number {
-  const [mine, theirs] = [median(row.figures[name]!), median(row.figures[peer]!)];
-  return row.isCost ? theirs / mine : mine / theirs;
+const wanted = [...positionals, ...flags.only.split(",")].filter((letter) => letter !== "");
+const cases = CASES.filter(({ scenario }) => wanted.length === 0 || wanted.includes(scenario));
+const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
+const effort = {
+  seconds: Number(flags.seconds ?? (flags.quick ? 0.1 : 1)),
+  connections: flags.quick ? 800 : 8_000,
+};
+if (cases.length === 0 || !(rounds >= 1) || !(effort.seconds > 0)) {
+  console.error(HELP);
+  Deno.exit(2);
 }
 
-function show(figure: number): string {
-  return figure >= 100 ? figure.toFixed(0) : figure >= 10 ? figure.toFixed(1) : figure.toFixed(2);
-}
-
-/** Prints a row: each peer's median and spread, and how each of us stands to it. Gives what was wanted and missed. */
-function tell(row: Row): string[] {
-  console.log(`\n(${row.scenario}) ${row.setting}, ${row.unit}${row.isCost ? ", less is better" : ""}`);
-  const us = Object.keys(row.figures).filter((name) => name.startsWith("us"));
-  const missed: string[] = [];
-  for (const [name, figures] of Object.entries(row.figures)) {
-    const spread = `${show(Math.min(...figures))} to ${show(Math.max(...figures))}`;
-    const ratios = us.includes(name) ? [] : us.map((mine) => {
-      const found = ratio(row, mine, name);
-      const wanted = row.unit === "k requests/s" || row.unit === "KiB each" ? undefined : WANTED.find(
-        ([scenario, setting, of, peer]) =>
-          scenario === row.scenario && setting.test(row.setting) && of.test(mine) && peer.test(name),
-      )?.[4];
-      if (wanted === undefined) return `${mine} ${show(found)}x`;
-      if (found >= wanted) return `${mine} ${show(found)}x (${show(wanted)} wanted: met)`;
-      missed.push(`(${row.scenario}) ${row.setting}: ${mine} ${show(found)}x ${name}, ${show(wanted)} wanted`);
-      return `${mine} ${show(found)}x (${show(wanted)} wanted: MISSED)`;
-    });
-    console.log(`  ${name.padEnd(20)}${show(median(figures)).padStart(8)}  ${spread.padEnd(18)} ${ratios.join(", ")}`);
-  }
-  return missed;
-}
-
-async function machine(): Promise<string> {
-  const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
-  const version = async (command: string, ...args: string[]) =>
-    (await run(command, args).catch(() => "missing")).trim().split("\n")[0]!;
-  const versions = [
-    await version("node", "--version"),
-    await version("python3", "--version"),
-    await version("go", "version"),
-  ];
-  return `${navigator.hardwareConcurrency} cores of ${cpu}, Deno ${Deno.version.deno}, Node ${versions.join(", ")}`;
-}
-
-const quick = Deno.args.includes("--quick");
-const wanted = Deno.args.filter((arg) => !arg.startsWith("--"));
-const built = await Deno.makeTempDir({ prefix: "asynchat-bench-" });
-const effort: Effort = quick ? { rounds: 1, seconds: 0.3, built } : { rounds: 3, seconds: 0.7, built };
-const rows: Row[] = [];
-const missed: string[] = [];
+const scratchDir = await Deno.makeTempDir({ prefix: "bench" });
 try {
-  await build(built);
-  const about = { date: new Date().toISOString().slice(0, 10), machine: await machine(), rounds: effort.rounds };
-  console.log(`${about.date}, ${about.machine}; medians of ${about.rounds}, with the least and the most`);
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    if (name.length !== 1 || wanted.length > 0 && !wanted.includes(name)) continue;
-    for await (const row of (scenario as (effort: Effort) => AsyncGenerator<Row>)(effort)) {
-      rows.push(row);
-      missed.push(...tell(row));
+  await main();
+} finally {
+  await Deno.remove(scratchDir, { recursive: true });
+}
+
+async function main(): Promise<void> {
+  const found = await findTools(scratchDir);
+  for (const [tool, problem] of Object.entries(found.missing)) {
+    const without = [
+      ...new Set(cases.filter(({ tools }) => tools.includes(tool as ToolName)).map(({ scenario }) => `(${scenario})`)),
+      ...[...OURS, ...OTHERS].filter((peer) => peer.tool === tool).map(({ name }) => name),
+    ];
+    console.log(`Not found: ${tool}, so left out: ${without.join(", ")}. ${problem}`);
+  }
+  const cores = navigator.hardwareConcurrency;
+  const pin = cores > 1 && await run(["taskset", "--version"]).then(() => true, () => false);
+  const bench: Bench = {
+    tools: found.commands,
+    effort,
+    scratchDir,
+    peerCore: pin ? ["taskset", "-c", "0"] : [],
+    loadCore: pin ? ["taskset", "-c", String(cores - 1)] : [],
+  };
+  const results = await measureAll(bench, found);
+  for (const it of cases.filter(({ name }) => results.peers(name).length > 0)) {
+    console.log(`${caseTable(results, it)}\n`);
+  }
+  const goals = judge(results, cases.map(({ name }) => name));
+  console.log(goalTable(goals));
+  console.log(`\n${goals.filter(({ met }) => met).length} of ${goals.length} goals are met`);
+
+  if (!flags.write && (flags.quick || wanted.length > 0)) return;
+  const date = new Date().toISOString();
+  const machine = `${await cpuModel()}, ${cores} cores, ${Deno.build.os} ${Deno.osRelease()}`;
+  const versions = found.versions;
+  const all = { date, machine, versions, rounds, effort, ...numbers(results), goals };
+  const digits = (_: string, value: unknown) => typeof value === "number" ? Number(value.toPrecision(4)) : value;
+  await write("results.json", `${JSON.stringify(all, digits, 2)}\n`);
+  await write("chart.svg", drawChart(results, `${date.slice(0, 10)}, ${machine}, ${versions.deno}; deno task bench`));
+}
+
+/** Every peer's sample of every case, round by round, in turns that go forth and back. */
+async function measureAll(bench: Bench, found: Found): Promise<Results> {
+  const results = new Results();
+  const failed = new Set<string>();
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, job, tools, measure } of cases) {
+      if (tools.some((tool) => found.commands[tool] === undefined)) continue;
+      const peers = [...OURS, ...OTHERS].filter((peer) => peer.jobs.includes(job) && found.commands[peer.tool]);
+      if (round % 2 === 1) peers.reverse();
+      for (const peer of peers) {
+        if (failed.has(`${name} ${peer.name}`)) continue;
+        progress(`round ${round + 1} of ${rounds}: (${name}) ${peer.name}`);
+        try {
+          results.add(name, peer.name, round, await measure(peer, bench));
+        } catch (error) {
+          progress("");
+          console.log(`Failed: (${name}) ${peer.name}: ${(error as Error).message}`);
+          failed.add(`${name} ${peer.name}`);
+        }
+      }
     }
   }
-  const growth = (mib: number) =>
-    median(rows.find(({ setting }) => setting === `${mib} MiB, 1460 B at a time`)!.figures.us!);
-  if (rows.some(({ scenario }) => scenario === "g")) {
-    const grown = growth(64) / growth(1);
-    console.log(`\n(g) A byte of 64 MiB takes ${show(grown)}x as long as one of 1 MiB, ${MOST_GROWTH}x is allowed`);
-    if (grown > MOST_GROWTH) missed.push(`(g) ${show(grown)}x, ${MOST_GROWTH}x allowed`);
-  }
-  for (const [name, why] of absent) console.log(`\nNot measured, as it is not here: ${name} (${why})`);
-  console.log(missed.length === 0 ? "\nAll that was wanted is met." : `\nMissed:\n${missed.join("\n")}`);
-  if (!quick && wanted.length === 0) {
-    const results = JSON.stringify({ ...about, rows, missed }, null, 1);
-    await Deno.writeTextFile(new URL("results.json", import.meta.url), `${results}\n`);
-    await Deno.writeTextFile(new URL("chart.svg", import.meta.url), chart(about, rows.map((row) => [row, median])));
-  }
-} finally {
-  await Deno.remove(built, { recursive: true });
+  progress("");
+  return results;
+}
+
+/** Shows on a terminal what is going on. */
+function progress(text: string): void {
+  if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
+}
+
+/** All medians with their spread, by case and peer. */
+function numbers(results: Results) {
+  const measures = ["rate", "cpuUs", "seconds", "bytesEach", "nsPerByte"] as const;
+  const ofPeer = ({ name }: Case, peer: string) =>
+    Object.fromEntries(
+      measures.map((measure) => [measure, results.spread(name, peer, measure)]).filter(([, spread]) => spread !== null),
+    );
+  return {
+    cases: cases.map((it) => ({
+      name: it.name,
+      title: it.title,
+      peers: Object.fromEntries(results.peers(it.name).map((peer) => [peer, ofPeer(it, peer)])),
+    })),
+  };
+}
+
+async function cpuModel(): Promise<string> {
+  const info = await Deno.readTextFile("/proc/cpuinfo").catch(() => "");
+  return /model name\s*: (.*)/.exec(info)?.[1] ?? Deno.build.arch;
+}
+
+async function write(file: string, content: string): Promise<void> {
+  await Deno.writeTextFile(new URL(file, import.meta.url), content);
 }

@@ -1,112 +1,144 @@
-/** The programs that are compared, and how each is started, watched and ended. */
+/**
+ * Who is measured, and how it is started. A peer is a program that is given a mode, prints the port where it listens, and a
+ * line of counts (`<frames> <bytes>`; `- <all bytes>` if it does not split) for each connection that has ended:
+ *
+ * - `lines <crlf|lf>`, `prefixed`: counts lines, or frames behind a count of four bytes
+ * - `echo`: answers each line by itself
+ * - `http <keep|close>`: the greeter
+ * - `memory <crlf|lf> <file> <times> <piece> <seconds>`: counts the lines of the file so many times over and a separator
+ *   behind it, again and again, in pieces of so many bytes and with no socket; prints the counts and the seconds, and ends
+ */
 
-const HERE = new URL(".", import.meta.url).pathname;
-const DENO = ["deno", "run", "--quiet", "--allow-net=127.0.0.1", "--config", `${HERE}../deno.json`];
+import { run } from "./processes.ts";
 
-/** Who they are in the tables. Those of "us" differ in how a frame is looked at. */
-export const PEERS: Record<string, (what: string[], built: string) => string[]> = {
-  "us, range": (what) => [...DENO, `${HERE}peers/us_peer.ts`, ...what],
-  "us, view": (what) => [...DENO, `${HERE}peers/us_peer.ts`, ...what],
-  "us, data": (what) => [...DENO, `${HERE}peers/us_peer.ts`, ...what],
-  "us, text": (what) => [...DENO, `${HERE}peers/us_peer.ts`, ...what],
-  "us": (what) => [...DENO, `${HERE}peers/us_peer.ts`, ...what],
-  "bare Deno loop": (what) => [...DENO, `${HERE}peers/deno_peer.ts`, ...what],
-  "Deno.serve": (what) => [...DENO, `${HERE}peers/deno_peer.ts`, ...what],
-  "std DelimiterStream": (what) => [...DENO, `${HERE}peers/deno_peer.ts`, ...what],
-  "std TextLineStream": (what) => [...DENO, `${HERE}peers/deno_peer.ts`, ...what],
-  "asynchat": (what) => ["python3", "-W", "ignore", `${HERE}peers/asynchat_peer.py`, ...what],
-  "asyncio streams": (what) => ["python3", `${HERE}peers/asyncio_peer.py`, ...what],
-  "node:net, indexOf": (what) => ["node", `${HERE}peers/node_peer.mjs`, ...what],
-  "node:net, readline": (what) => ["node", `${HERE}peers/node_peer.mjs`, ...what],
-  "node:net": (what) => ["node", `${HERE}peers/node_peer.mjs`, ...what],
-  "node:http": (what) => ["node", `${HERE}peers/node_peer.mjs`, ...what],
-  "Go": (what, built) => [`${built}/go_peer`, ...what],
-  "libevent": (what, built) => [`${built}/libevent_peer`, ...what],
-};
+/** What a peer can be asked for; `many` is `echo` on very many connections, `grow` is `memory` with very long lines. */
+export type Job = "lines" | "prefixed" | "echo" | "many" | "http" | "memory" | "grow";
 
-/** What a peer's commands need, and how they are built. */
-export async function build(built: string): Promise<void> {
-  await run("gcc", ["-O2", "-o", `${built}/load`, `${HERE}load.c`]);
-  await run("go", ["build", "-o", `${built}/go_peer`, `${HERE}peers/go_peer.go`]).catch(missing("Go"));
-  const libevent = ["-O2", "-o", `${built}/libevent_peer`, `${HERE}peers/libevent_peer.c`, "-levent"];
-  await run("gcc", libevent).catch(missing("libevent"));
-}
-
-/** Those that could not be found or built, and why. */
-export const absent = new Map<string, string>();
-
-function missing(peer: string) {
-  return (error: unknown) => void absent.set(peer, (error as Error).message.split("\n")[0]!);
-}
-
-/** Runs a program to its end and gives what it printed. */
-export async function run(command: string, args: string[], input?: Uint8Array): Promise<string> {
-  const child = new Deno.Command(command, {
-    args,
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  if (input !== undefined) {
-    const writer = child.stdin.getWriter();
-    await writer.write(input as Uint8Array<ArrayBuffer>);
-    await writer.close();
-  }
-  const { success, stdout, stderr } = await child.output();
-  if (!success) throw new Error(`${command} failed: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
-}
-
-/** A peer that is running. */
-export class Peer implements AsyncDisposable {
+export interface Peer {
   readonly name: string;
-  readonly port: number;
-  readonly #child: Deno.ChildProcess;
+  readonly tool: ToolName;
+  /** What it is started with, before the mode. */
+  readonly args: readonly string[];
+  readonly jobs: readonly Job[];
+}
 
-  /** Starts one; `null` when it is not to be had here, which `absent` tells. */
-  static async start(name: string, what: string[], built: string): Promise<Peer | null> {
-    if (absent.has(name)) return null;
-    const [command, ...args] = PEERS[name]!(what, built) as [string, ...string[]];
+/** A program that peers run on. */
+interface Tool {
+  /** What it is started with. Throws when it is not there. */
+  prepare(buildDir: string): Promise<readonly string[]>;
+  version(command: readonly string[]): Promise<string> | string;
+}
+
+const here = (path: string) => new URL(path, import.meta.url).pathname;
+
+const TOOLS = {
+  load: {
+    prepare: async (dir) => {
+      await run(["gcc", "-O2", "-o", `${dir}/load`, here("load.c")]);
+      return [`${dir}/load`];
+    },
+    version: async () => (await run(["gcc", "--version"])).split("\n")[0]!,
+  },
+  deno: {
+    prepare: () => Promise.resolve([Deno.execPath(), "run", "--quiet", "--allow-net=127.0.0.1", "--allow-read"]),
+    version: () => `Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
+  },
+  python: {
+    // The interpreter itself and not a wrapper that starts it; one that still has asynchat.
+    prepare: async () => [
+      await run(["python3", "-W", "ignore", "-c", "import asynchat, sys; print(sys.executable)"]),
+      "-W",
+      "ignore",
+    ],
+    version: ([python]) => run([python!, "--version"]),
+  },
+  node: {
+    prepare: async () => [await run(["node", "-p", "process.execPath"])],
+    version: async ([node]) => `Node ${await run([node!, "--version"])}`,
+  },
+  go: {
+    prepare: async (dir) => {
+      await run(["go", "build", "-o", `${dir}/go_peer`, here("peers/go_peer.go")]);
+      return [`${dir}/go_peer`];
+    },
+    version: () => run(["go", "version"]),
+  },
+  libevent: {
+    prepare: async (dir) => {
+      await run(["gcc", "-O2", "-o", `${dir}/libevent_peer`, here("peers/libevent_peer.c"), "-levent"]);
+      return [`${dir}/libevent_peer`];
+    },
+    version: async ([peer]) => `libevent ${await run([peer!, "version"])}`,
+  },
+  wrk: {
+    prepare: async () => [await run(["which", "wrk"])],
+    version: async () => (await run(["sh", "-c", "wrk --version || true"])).split("\n")[0]!,
+  },
+} satisfies Record<string, Tool>;
+
+export type ToolName = keyof typeof TOOLS;
+
+const deno = (name: string, file: string, args: string[], ...jobs: Job[]): Peer => ({
+  name,
+  tool: "deno",
+  args: [here(file), ...args],
+  jobs,
+});
+const other = (name: string, tool: ToolName, args: string[], ...jobs: Job[]): Peer => ({ name, tool, args, jobs });
+const python = here("peers/asynchat_peer.py");
+const node = here("peers/node_peer.mjs");
+
+/** The variants of us, the one that ratios are made with first. */
+export const OURS: readonly Peer[] = [
+  deno("collectIncomingData", "us.ts", ["collect"], "lines", "prefixed", "memory", "grow"),
+  deno("collectIncomingRange", "us.ts", ["range"], "lines", "prefixed", "memory", "grow"),
+  deno("takeText", "us.ts", ["takeText"], "lines", "echo", "many", "memory", "grow"),
+  deno("takeData", "us.ts", ["takeData"], "lines", "prefixed", "echo", "memory", "grow"),
+  deno("greeter", "us.ts", ["greeter"], "http"),
+];
+
+/**
+ * The others. Who is not asked to `grow` looks at a long frame's beginning again with each piece that comes (libevent, Go)
+ * or copies it (Node): 64 MiB would take minutes.
+ */
+export const OTHERS: readonly Peer[] = [
+  other("asynchat", "python", [python], "lines", "prefixed", "echo", "many", "http", "memory", "grow"),
+  other("asyncio", "python", [here("peers/asyncio_peer.py")], "lines", "prefixed", "echo"),
+  other("node:net indexOf", "node", [node, "indexOf"], "lines", "prefixed", "echo", "many", "memory"),
+  other("node:net readline", "node", [node, "readline"], "lines", "echo"),
+  other("node:http", "node", [node, "indexOf"], "http"),
+  deno("TextLineStream", "peers/std_peer.ts", ["TextLineStream"], "lines", "memory", "grow"),
+  deno("DelimiterStream", "peers/std_peer.ts", ["DelimiterStream"], "lines", "memory", "grow"),
+  deno("Deno.serve", "peers/serve_peer.ts", [], "http"),
+  other("libevent", "libevent", [], "lines", "prefixed", "echo", "memory"),
+  other("Go", "go", [], "lines", "prefixed", "echo", "many", "http", "memory"),
+  deno("bare read loop", "peers/bare_peer.ts", [], "lines", "prefixed", "echo", "many", "http"),
+  other("nothing (load alone)", "load", ["sink"], "lines", "prefixed"),
+];
+
+/** What was found of the tools. */
+export interface Found {
+  readonly commands: Partial<Record<ToolName, readonly string[]>>;
+  readonly versions: Partial<Record<ToolName, string>>;
+  /** Why one is not there. */
+  readonly missing: Partial<Record<ToolName, string>>;
+}
+
+/** Looks for tools and builds what has to be built. */
+export async function findTools(
+  buildDir: string,
+  names = Object.keys(TOOLS) as readonly ToolName[],
+): Promise<Found> {
+  const found: Required<Found> = { commands: {}, versions: {}, missing: {} };
+  for (const name of names) {
+    const tool: Tool = TOOLS[name];
     try {
-      const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
-      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-      let line = "";
-      while (!line.endsWith("\n")) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`it printed ${JSON.stringify(line)} and no port`);
-        line += value;
-      }
-      reader.cancel();
-      return new Peer(name, child, Number(line));
+      const command = await tool.prepare(buildDir);
+      found.versions[name] = await tool.version(command);
+      found.commands[name] = command;
     } catch (error) {
-      missing(name)(error);
-      return null;
+      found.missing[name] = (error as Error).message;
     }
   }
-
-  private constructor(name: string, child: Deno.ChildProcess, port: number) {
-    this.name = name;
-    this.#child = child;
-    this.port = port;
-  }
-
-  /** Processor time so far, in seconds, of all its threads. */
-  cpuSeconds(): number {
-    const fields = Deno.readTextFileSync(`/proc/${this.#child.pid}/stat`).split(") ")[1]!.split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / 100; // USER_HZ
-  }
-
-  /** Resident memory in bytes. */
-  residentBytes(): number {
-    return 1024 * Number(/VmRSS:\s+([0-9]+)/.exec(Deno.readTextFileSync(`/proc/${this.#child.pid}/status`))![1]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // it has ended by itself, and what asked it has said so
-    }
-    await this.#child.status;
-  }
+  return found;
 }

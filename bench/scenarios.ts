@@ -1,278 +1,277 @@
-/** What is measured: (a) to (e) over loopback, between processes; (f) and (g) in memory. */
+/** What is measured: the scenarios (a) to (g), each as cases that every peer goes through which can. */
 
-import { AsyncChat, type ChatConn } from "@asynchat/asynchat";
-import { seededRandom } from "@asynchat/asynchat/testing";
-import { Peer, run } from "./peers.ts";
+import type { Found, Job, Peer, ToolName } from "./peers.ts";
+import { PeerProcess, run } from "./processes.ts";
 
-/** How long things are measured. */
+/** What a case yields, with the unit; of a rate more is better, of all others less. */
+export type Measure = "rate" | "cpuUs" | "seconds" | "bytesEach" | "nsPerByte";
+export type Sample = Partial<Record<Measure, number>>;
+
+/** How much is done for a sample. */
 export interface Effort {
-  rounds: number;
+  readonly seconds: number;
+  readonly connections: number;
+}
+
+/** What a sample needs of the machine. */
+export interface Bench {
+  readonly tools: Found["commands"];
+  readonly effort: Effort;
+  readonly scratchDir: string;
+  /** Goes before the command of a peer and of a load generator: a core for each. */
+  readonly peerCore: readonly string[];
+  readonly loadCore: readonly string[];
+}
+
+export interface Case {
+  readonly scenario: string;
+  /** Begins with the scenario; unique. */
+  readonly name: string;
+  readonly title: string;
+  readonly job: Job;
+  /** What it cannot do without, beside the peers. */
+  readonly tools: readonly ToolName[];
+  readonly shows: Measure;
+  measure(peer: Peer, bench: Bench): Promise<Sample>;
+}
+
+/** What a load generator says of its run. */
+interface Loaded {
   seconds: number;
-  /** Where the programs have been built. */
-  built: string;
-}
-
-/** One line of a table: what every peer did in one setting, a figure a round. */
-export interface Row {
-  scenario: string;
-  setting: string;
-  unit: string;
-  /** Whether less is better. */
-  isCost?: boolean;
-  figures: Record<string, number[]>;
-}
-
-type Setting = { setting: string; what: Record<string, string[]>; measure: (peer: Peer) => Promise<number> };
-
-/** Measures every peer in turn, round after round, so that what the machine does meanwhile falls on all of them. */
-async function alternate(scenario: string, unit: string, effort: Effort, at: Setting, isCost = false): Promise<Row> {
-  const peers: Peer[] = [];
-  const row: Row = { scenario, setting: at.setting, unit, isCost, figures: {} };
-  try {
-    for (const name in at.what) {
-      const peer = await Peer.start(name, at.what[name]!, effort.built);
-      if (peer !== null) peers.push(peer);
-    }
-    for (let round = 0; round < effort.rounds; round++) {
-      for (const peer of peers) (row.figures[peer.name] ??= []).push(await at.measure(peer));
-    }
-  } finally {
-    for (const peer of peers) await peer[Symbol.asyncDispose]();
-  }
-  return row;
-}
-
-interface Pattern {
-  bytes: Uint8Array;
-  frames: number;
+  cpu: number;
+  count: number;
   data: number;
+  wire: number;
+  bytesEach: number;
+  errors: number;
 }
 
-/** About a MiB of lines whose lengths are random around `mean`. */
-export function lines(mean: number, terminator: string): Pattern {
-  const random = seededRandom(mean);
-  const end = new TextEncoder().encode(terminator);
-  const bytes = new Uint8Array(1_048_576 + 3 * mean);
-  const pattern = { bytes, frames: 0, data: 0 };
-  let at = 0;
-  while (at < 1_048_576) {
-    const length = Math.floor(random() * (2 * mean + 1));
-    for (let i = 0; i < length; i++) bytes[at++] = 0x20 + (i * 7 + length) % 95;
-    bytes.set(end, at);
-    at += end.length;
-    pattern.frames++;
-    pattern.data += length;
-  }
-  return { ...pattern, bytes: bytes.subarray(0, at) };
-}
+/** Part of a sample's time that the peer is loaded before, so that it has compiled what it runs. */
+const WARM_UP = 0.25;
 
-/** About a MiB of frames of `length` bytes, each behind its length in four bytes. */
-function counted(length: number): Pattern {
-  const frames = Math.ceil(1_048_576 / (length + 4));
-  const bytes = new Uint8Array(frames * (length + 4)).fill(0x61);
-  const view = new DataView(bytes.buffer);
-  for (let i = 0; i < frames; i++) view.setUint32(i * (length + 4), length);
-  return { bytes, frames, data: frames * length };
-}
+export const LINE_SIZES = [8, 40, 200, 2_000, 20_000] as const;
+const SEPARATORS = { crlf: "CR LF", lf: "LF" } as const;
+const MEMORY_PIECE = 65_536;
+/** A packet's worth on Ethernet. */
+const PACKET = 1_460;
 
-/** Sends a pattern for a while; million frames a second, if the peer has counted right. The bare loop counts bytes. */
-function stream(pattern: Pattern, effort: Effort): (peer: Peer) => Promise<number> {
-  return async (peer) => {
-    const said = await run(`${effort.built}/load`, ["stream", `${peer.port}`, `${effort.seconds}`], pattern.bytes);
-    const [seconds, patterns, frames, bytes] = said.trim().split(" ").map(Number) as [number, number, number, number];
-    const isRight = peer.name === "bare Deno loop"
-      ? bytes === patterns * pattern.bytes.length
-      : frames === patterns * pattern.frames && bytes === patterns * pattern.data;
-    if (!isRight) throw new Error(`${peer.name} has counted ${frames} frames, ${bytes} bytes in ${patterns} patterns`);
-    return patterns * pattern.frames / seconds / 1e6;
-  };
-}
-
-/** (a) Lines into a sink that counts. */
-export async function* a(effort: Effort): AsyncGenerator<Row> {
-  for (const [end, terminator] of [["crlf", "\r\n"], ["lf", "\n"]] as const) {
-    for (const mean of [8, 40, 200, 2_000, 20_000]) {
-      const what = {
-        "us, range": ["range", end],
-        "us, view": ["view", end],
-        "us, data": ["data", end],
-        "us, text": ["text", end],
-        "bare Deno loop": ["bare"],
-        "Go": ["sink"],
-        "libevent": ["sink", end],
-        "node:net, indexOf": ["sink", end],
-        "node:net, readline": ["readline"],
-        "std DelimiterStream": ["delimiter", end],
-        "std TextLineStream": ["lines"],
-        "asyncio streams": ["sink", end],
-        "asynchat": ["sink", end],
+function* scenarioA(): Generator<Case> {
+  for (const [separator, shown] of Object.entries(SEPARATORS)) {
+    for (const mean of LINE_SIZES) {
+      yield {
+        scenario: "a",
+        name: `a ${separator} ${mean}`,
+        title: `lines of ${mean} B on average, ended by ${shown}, over loopback`,
+        job: "lines",
+        tools: ["load"],
+        shows: "rate",
+        measure: (peer, bench) => counted(peer, bench, ["lines", separator], ["lines", mean, separator]),
       };
-      const setting = `${mean} B, ${end}`;
-      const measure = stream(lines(mean, terminator), effort);
-      yield await alternate("a", "M frames/s", effort, { setting, what, measure });
     }
   }
 }
 
-/** (b) Four bytes that say how many follow, and those. */
-export async function* b(effort: Effort): AsyncGenerator<Row> {
-  const what = {
-    "us": ["sink4"],
-    "Go": ["sink4"],
-    "node:net": ["sink4"],
-    "asynchat": ["sink4"],
-    "bare Deno loop": ["bare"],
-  };
-  for (const length of [16, 4_096]) {
-    const measure = stream(counted(length), effort);
-    yield await alternate("b", "M frames/s", effort, { setting: `${length} B`, what, measure });
-  }
-}
-
-/** (c) Lines that come back. */
-export async function* c(effort: Effort): AsyncGenerator<Row> {
-  const what = { "us": ["echo"], "bare Deno loop": ["bare-echo"], "node:net": ["echo"], "asynchat": ["echo"] };
-  for (const conns of [1, 64]) {
-    for (const flight of [1, 64]) {
-      const measure = async (peer: Peer) => {
-        const args = ["echo", `${peer.port}`, `${effort.seconds}`, `${conns}`, `${flight}`];
-        const [count, seconds] = (await run(`${effort.built}/load`, args)).split(" ").map(Number) as [number, number];
-        return count / seconds / 1e3;
-      };
-      const setting = `${conns} connection${conns > 1 ? "s" : ""}, ${flight} in flight`;
-      yield await alternate("c", "k lines/s", effort, { setting, what, measure });
-    }
-  }
-}
-
-const PIPELINE = `
-init = function(args)
-  local requests = {}
-  for i = 1, 16 do requests[i] = wrk.format("GET", "/kongxx") end
-  all = table.concat(requests)
-end
-request = function() return all end
-`;
-
-/** (d) The greeter under wrk: processor time a request, and requests a second. */
-export async function* d(effort: Effort): AsyncGenerator<Row> {
-  const what = {
-    "us": ["greet"],
-    "bare Deno loop": ["bare-greet"],
-    "Deno.serve": ["serve"],
-    "node:http": ["greet"],
-    "asynchat": ["greet"],
-    "Go": ["greet"],
-  };
-  const script = `${effort.built}/pipeline.lua`;
-  await Deno.writeTextFile(script, PIPELINE);
-  const ways = { "keep-alive": [], "16 deep": ["-s", script], "a connection each": ["-H", "Connection: close"] };
-  for (const [setting, more] of Object.entries(ways)) {
-    const rates: Record<string, number[]> = {};
-    const measure = async (peer: Peer) => {
-      const before = peer.cpuSeconds();
-      const seconds = Math.max(1, Math.ceil(effort.seconds));
-      const args = ["-t1", "-c64", `-d${seconds}s`, ...more, `http://127.0.0.1:${peer.port}/kongxx`];
-      const said = await run("wrk", args);
-      if (/Non-2xx|Socket errors: connect [^0]/.test(said)) throw new Error(`${peer.name}: ${said}`);
-      const count = Number(/([0-9]+) requests in/.exec(said)![1]);
-      (rates[peer.name] ??= []).push(Number(/Requests\/sec:\s+([0-9.]+)/.exec(said)![1]) / 1e3);
-      return (peer.cpuSeconds() - before) * 1e6 / count;
+function* scenarioB(): Generator<Case> {
+  for (const size of [16, 4_096]) {
+    yield {
+      scenario: "b",
+      name: `b ${size}`,
+      title: `frames of ${size} B behind a count of 4 B`,
+      job: "prefixed",
+      tools: ["load"],
+      shows: "rate",
+      measure: (peer, bench) => counted(peer, bench, ["prefixed"], ["prefixed", size]),
     };
-    yield await alternate("d", "CPU µs/request", effort, { setting, what, measure }, true);
-    yield { scenario: "d", setting, unit: "k requests/s", figures: rates };
   }
 }
 
-const IDLE = 8_000;
-
-/** (e) Many connections, a line on each, then silence: the time that takes, and the memory of each a minute later. */
-export async function* e(effort: Effort): AsyncGenerator<Row> {
-  const what = { "us": ["echo"], "bare Deno loop": ["bare-echo"], "node:net": ["echo"], "asynchat": ["echo"] };
-  const memory: Record<string, number[]> = {};
-  const measure = async (peer: Peer) => {
-    const before = peer.residentBytes();
-    const args = ["idle", `${peer.port}`, `${IDLE}`];
-    const load = new Deno.Command(`${effort.built}/load`, { args, stdin: "piped", stdout: "piped" }).spawn();
-    const { value } = await load.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
-    if (peer.name === "us" || peer.name === "bare Deno loop") await quiet();
-    (memory[peer.name] ??= []).push((peer.residentBytes() - before) / IDLE / 1024);
-    await load.stdin.close();
-    await load.status;
-    return Number(value);
-  };
-  const setting = `${IDLE} connections`;
-  yield await alternate("e", "s", { ...effort, rounds: 1 }, { setting, what, measure }, true);
-  yield { scenario: "e", setting, unit: "KiB each", isCost: true, figures: memory };
-}
-
-/** V8 gives back the part of its young generation that it does not need after half a minute without work. */
-const quiet = () => new Promise((resolve) => setTimeout(resolve, 35_000));
-
-/** A connection from which a pattern comes, in pieces of a size or as large as they are asked for. */
-function comes(pattern: Uint8Array, total: number, size = Infinity): ChatConn {
-  let sent = 0;
-  return {
-    read(into) {
-      if (sent >= total) return Promise.resolve(null);
-      const at = sent % pattern.length;
-      const count = Math.min(into.length, size, pattern.length - at, total - sent);
-      into.set(pattern.subarray(at, at + count));
-      sent += count;
-      return Promise.resolve(count);
-    },
-    write: (data) => Promise.resolve(data.length),
-    close() {},
-  };
-}
-
-class Sink extends AsyncChat {
-  protected override handleConnect() {
-    this.setTerminator("\r\n", { maxFrameBytes: 2 ** 28 });
-  }
-  protected override foundTerminator() {
-    this.takeData();
-  }
-}
-
-class RangeSink extends Sink {
-  protected override collectIncomingRange() {}
-}
-
-async function secondsFor(Chat: typeof Sink, conn: ChatConn): Promise<number> {
-  const began = performance.now();
-  await new Chat(conn, { maxFrameBytes: 2 ** 28 }).run();
-  return (performance.now() - began) / 1e3;
-}
-
-/** (f) The lines of (a) without sockets. */
-export async function* f(effort: Effort): AsyncGenerator<Row> {
-  for (const mean of [8, 40, 200, 2_000, 20_000]) {
-    const { bytes, frames } = lines(mean, "\r\n");
-    const patterns = Math.ceil(200 * effort.seconds);
-    const figures: Row["figures"] = { "us, range": [], "us, data": [] };
-    for (let round = 0; round < effort.rounds; round++) {
-      for (const [name, Chat] of [["us, range", RangeSink], ["us, data", Sink]] as const) {
-        const seconds = await secondsFor(Chat, comes(bytes, patterns * bytes.length));
-        figures[name]!.push(patterns * frames / seconds / 1e6);
-      }
+function* scenarioC(): Generator<Case> {
+  for (const connections of [1, 64]) {
+    for (const inFlight of [1, 64]) {
+      yield {
+        scenario: "c",
+        name: `c ${connections}x${inFlight}`,
+        title: `echo of a line of 32 B, ${connections} connections, ${inFlight} in flight on each`,
+        job: "echo",
+        tools: ["load"],
+        shows: "rate",
+        measure: (peer, bench) =>
+          served(peer, bench, ["echo"], async (process, warm) => {
+            const seconds = bench.effort.seconds * warm;
+            return rates(await load(bench, process, "echo", connections, inFlight, seconds));
+          }),
+      };
     }
-    yield { scenario: "f", setting: `${mean} B, crlf`, unit: "M frames/s", figures };
   }
 }
 
-/** (g) One frame that grows: the time for each of its bytes. */
-export async function* g(effort: Effort): AsyncGenerator<Row> {
-  const settings = [[1, 1_460], [4, 1_460], [16, 1_460], [64, 1_460], [1, 1]] as const;
-  for (const [mib, size] of settings) {
-    const length = mib * 1_048_576;
-    const frame = new Uint8Array(length + 2).fill(0x61);
-    frame.set([13, 10], length);
-    const figures: number[] = [];
-    for (let round = 0; round < effort.rounds; round++) {
-      figures.push(await secondsFor(Sink, comes(frame, frame.length, size)) * 1e9 / length);
-    }
-    const setting = `${mib} MiB, ${size} B at a time`;
-    yield { scenario: "g", setting, unit: "ns/byte", isCost: true, figures: { us: figures } };
+function* scenarioD(): Generator<Case> {
+  const kinds = { keep: "kept connections", pipelined: "16 deep pipelined", close: "one connection a request" };
+  for (const [kind, shown] of Object.entries(kinds)) {
+    yield {
+      scenario: "d",
+      name: `d ${kind}`,
+      title: `the greeter, 64 clients, ${shown}`,
+      job: "http",
+      tools: ["load", "wrk"],
+      shows: "rate",
+      measure: (peer, bench) =>
+        served(peer, bench, ["http", kind === "close" ? "close" : "keep"], (process) => greeted(process, bench, kind)),
+    };
   }
+}
+
+function* scenarioE(): Generator<Case> {
+  yield {
+    scenario: "e",
+    name: "e",
+    title: "many connections, a line echoed on each, then idle",
+    job: "many",
+    tools: ["load"],
+    shows: "seconds",
+    measure: (peer, bench) =>
+      served(peer, bench, ["echo"], async (process, warm) => {
+        const connections = Math.ceil(bench.effort.connections * (warm < 1 ? 0.01 : 1));
+        const { seconds, cpu, bytesEach } = await load(bench, process, "open", connections);
+        return { seconds, bytesEach, cpuUs: cpu * 1e6 / connections };
+      }),
+  };
+}
+
+function* scenarioF(): Generator<Case> {
+  for (const [separator, shown] of Object.entries(SEPARATORS)) {
+    for (const mean of LINE_SIZES) {
+      yield {
+        scenario: "f",
+        name: `f ${separator} ${mean}`,
+        title: `lines of ${mean} B on average, ended by ${shown}, in memory, 64 KiB a read`,
+        job: "memory",
+        tools: [],
+        shows: "rate",
+        measure: (peer, bench) => inMemory(peer, bench, separator, lines(mean, separator), 1, MEMORY_PIECE),
+      };
+    }
+  }
+}
+
+function* scenarioG(): Generator<Case> {
+  const cases: [mebibytes: number, piece: number][] = [[1, PACKET], [4, PACKET], [16, PACKET], [64, PACKET], [1, 1]];
+  for (const [mebibytes, piece] of cases) {
+    yield {
+      scenario: "g",
+      name: `g ${mebibytes} MiB by ${piece}`,
+      title: `a frame of ${mebibytes} MiB that comes ${piece} B at a time, in memory`,
+      job: "grow",
+      tools: [],
+      shows: "nsPerByte",
+      measure: (peer, bench) => inMemory(peer, bench, "crlf", MEBIBYTE, mebibytes, piece),
+    };
+  }
+}
+
+export const CASES: readonly Case[] = [
+  ...scenarioA(),
+  ...scenarioB(),
+  ...scenarioC(),
+  ...scenarioD(),
+  ...scenarioE(),
+  ...scenarioF(),
+  ...scenarioG(),
+];
+
+/** The peer's process, warmed up and then measured. */
+async function served(
+  peer: Peer,
+  bench: Bench,
+  mode: readonly string[],
+  measure: (process: PeerProcess, part: number) => Promise<Sample>,
+): Promise<Sample> {
+  await using process = await PeerProcess.start(commandOf(peer, bench, mode));
+  await measure(process, WARM_UP);
+  return await measure(process, 1);
+}
+
+function commandOf(peer: Peer, bench: Bench, mode: readonly string[]): string[] {
+  return [...bench.peerCore, ...bench.tools[peer.tool]!, ...peer.args, ...mode];
+}
+
+async function load(bench: Bench, process: PeerProcess, what: string, ...args: (string | number)[]): Promise<Loaded> {
+  const { port, pid } = process;
+  return JSON.parse(await run([...bench.loadCore, ...bench.tools.load!, what, ...[port, pid, ...args].map(String)]));
+}
+
+function rates({ count, seconds, cpu }: Loaded): Sample {
+  return { rate: count / seconds, cpuUs: cpu * 1e6 / count };
+}
+
+/** A stream of frames, which the peer has to count right. */
+function counted(peer: Peer, bench: Bench, mode: readonly string[], sent: [string, ...(string | number)[]]) {
+  return served(peer, bench, mode, async (process, part) => {
+    const loaded = await load(bench, process, ...sent, bench.effort.seconds * part);
+    const counts = await process.nextLine();
+    check(counts, [`${loaded.count} ${loaded.data}`, `- ${loaded.wire}`]);
+    return rates(loaded);
+  });
+}
+
+/** A fast wrong peer is no peer. */
+function check(counts: string, wanted: string[]): void {
+  if (!wanted.includes(counts)) throw new Error(`The peer counted "${counts}", "${wanted[0]}" is right`);
+}
+
+async function greeted(process: PeerProcess, bench: Bench, kind: string): Promise<Sample> {
+  const url = `http://127.0.0.1:${process.port}/kongxx`;
+  const page = await (await fetch(url, { headers: { Connection: "close" } })).text();
+  check(page, ["<html>\r\n<body>\r\nHello kongxx! \r\n</body>\r\n</html>\r\n"]);
+  const cpu = async () => (await load(bench, process, "cpu")).cpu;
+  const before = await cpu();
+  const loaded: Loaded = JSON.parse(
+    await run([
+      ...bench.loadCore,
+      ...bench.tools.wrk!,
+      "--threads=1",
+      "--connections=64",
+      `--duration=${Math.ceil(bench.effort.seconds)}s`, // wrk knows whole seconds only
+      `--script=${new URL("wrk.lua", import.meta.url).pathname}`,
+      ...(kind === "close" ? ["--header=Connection: close"] : []),
+      url,
+      "--",
+      kind === "pipelined" ? "16" : "1",
+    ]).then((output) => output.split("\n").at(-1)!),
+  );
+  if (loaded.errors > 0) throw new Error(`wrk saw ${loaded.errors} errors`);
+  return rates({ ...loaded, cpu: await cpu() - before });
+}
+
+/** Bytes, and what is in them when a separator follows. */
+interface Text {
+  readonly bytes: Uint8Array;
+  readonly frames: number;
+  readonly data: number;
+}
+
+/** About 4 MiB of lines of random length, `mean` on average; the same at every call. */
+function lines(mean: number, separator: string): Text {
+  const end = separator === "lf" ? [0x0a] : [0x0d, 0x0a];
+  const bytes = new Uint8Array((4 << 20) + 2 * mean);
+  let at = 0, frames = 0, seed = 1;
+  while (true) {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff; // the rand() of the C standard
+    bytes.fill(0x61 + frames++ % 26, at, at += 1 + (seed >> 8) % (2 * mean - 1));
+    if (at >= 4 << 20) return { bytes: bytes.subarray(0, at), frames, data: at - (frames - 1) * end.length };
+    for (const byte of end) bytes[at++] = byte;
+  }
+}
+
+/** What long frames are made of: of few bytes, so that only the splitter's memory grows with the frame. */
+const MEBIBYTE: Text = { bytes: new Uint8Array(1 << 20).fill(0x61), frames: 1, data: 1 << 20 };
+
+async function inMemory(peer: Peer, bench: Bench, separator: string, text: Text, times: number, piece: number) {
+  const file = `${bench.scratchDir}/lines`;
+  await Deno.writeFile(file, text.bytes);
+  const mode = ["memory", separator, file, times, piece, bench.effort.seconds].map(String);
+  const [frames, data, seconds] = (await run(commandOf(peer, bench, mode))).split(" ").map(Number);
+  const passes = Math.round(frames! / text.frames);
+  check(`${frames} ${data}`, [`${passes * text.frames} ${passes * text.data * times}`]);
+  return { rate: frames! / seconds!, nsPerByte: seconds! * 1e9 / data! };
 }

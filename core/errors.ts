@@ -154,3 +154,29 @@ export function asError(thrown: unknown): Error {
     ? thrown
     : new Error(`Cannot go on: ${describe(thrown)} was thrown`, { cause: thrown });
 }
+
+/** The peer has ended in the middle of a frame. */
+export class IncompleteFrameError extends Error {
+  /** What had come of it, as bytes that the caller owns. */
+  readonly partial: Uint8Array;
+
+  /**
+   * Tells what had come.
+   *
+   * @param partial The bytes of the frame.
+   */
+  constructor(partial: Uint8Array) {
+    super(`Cannot read the frame: the peer has ended after ${partial.length} bytes of it, its terminator is wanted`);
+    this.name = "IncompleteFrameError";
+    this.partial = partial;
+  }
+}
+
+/**
+ * An error as it may be printed: one that says that files are short without its stack. Deno 2.9 opens a file to tell where in
+ * a program the stack was, and panics when it may not.
+ */
+export function printable(error: unknown): unknown {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE" ? String(error) : error;
+}

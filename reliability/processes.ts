@@ -21,15 +21,14 @@ export async function canRun(...commands: string[]): Promise<boolean> {
   return true;
 }
 
-/** Waits until `condition` holds, looking now and then, for as long as `boundMs` at most. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  boundMs = 60_000,
-): Promise<void> {
+/** Time enough for anything, on any machine. */
+const BOUND_MS = 60_000;
+
+/** Waits until `condition` holds of another process, which tells nothing unasked: so it is asked now and then, and not for ever. */
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
   const began = performance.now();
   while (!await condition()) {
-    if (performance.now() - began > boundMs) throw new Error(`Not in ${boundMs} ms: ${what}`);
+    if (performance.now() - began > BOUND_MS) throw new Error(`Not in ${BOUND_MS} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -72,7 +71,7 @@ export class Served implements AsyncDisposable {
     const program = new URL("served.ts", import.meta.url).href;
     const flags = ["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--v8-flags=--expose-gc"];
     const args = [...flags, program, JSON.stringify(options)];
-    const pipes = { stdin: "piped", stdout: "piped", stderr: "null" } as const;
+    const pipes = { stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
     const child = new Deno.Command(deno, { args, ...pipes }).spawn();
     const lines = new Lines(child.stdout);
     const port = Number(await lines.next());

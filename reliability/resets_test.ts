@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { serve } from "../mod.ts";
-import { canRun, until } from "./processes.ts";
+import { canRun } from "./processes.ts";
 import { EchoChat } from "./served.ts";
+import { connect } from "./wire.ts";
 
 /** Every connection ends with a reset: at once, after half a line, after a line, with an answer that was not read. */
 const RUDE_CLIENT = `
@@ -34,15 +35,26 @@ Deno.test({
   async fn() {
     const errors: { name: string; code?: string }[] = [];
     const onError = (error: unknown) => errors.push(error as Error);
-    await using server = serve({ hostname: "127.0.0.1", port: 0, onError }, (conn) => new EchoChat(conn));
+    const chats: EchoChat[] = [];
+    await using server = serve({ hostname: "127.0.0.1", port: 0, onError }, (conn) => {
+      const chat = new EchoChat(conn);
+      chats.push(chat);
+      return chat;
+    });
     const { port } = server.addr as Deno.NetAddr;
     const args = ["-c", RUDE_CLIENT, String(port), String(CONNECTS)];
     const { code, stdout } = await new Deno.Command("python3", { args }).output();
     const honest = CONNECTS / 200;
     assertEquals([code, new TextDecoder().decode(stdout)], [0, `${honest}\n`]);
-    await until("every connection has ended", () => server.connections === 0);
+    // When the last is heard, all before it have been taken in.
+    const last = await connect(port);
+    await last.write(new TextEncoder().encode("the last\n"));
+    await last.read(new Uint8Array(100));
+    last.close();
+    await Promise.all(chats.map((chat) => chat.run()));
+    await server.shutdown();
     const { accepted, acceptErrors, closes } = server.stats;
-    assertEquals(accepted + acceptErrors, CONNECTS + honest, "each is taken in or told of");
+    assertEquals(accepted + acceptErrors, CONNECTS + honest + 1, "each is taken in or told of");
     assertEquals(acceptErrors, errors.length);
     const ends = Object.values(closes).reduce((sum, count) => sum + count, 0);
     assertEquals(ends, accepted);

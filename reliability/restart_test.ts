@@ -1,8 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "./processes.ts";
-import { connect, latin1, send } from "./wire.ts";
+import { canRun, deno, Lines } from "./processes.ts";
+import { answersIn, connect, hear, latin1, send } from "./wire.ts";
 
-const CLIENTS = 200;
+/** Those that ask one thing at a time, and those that ask all at once, and so have answers in the server's queue. */
+const CLIENTS = 195;
+const GREEDY = 5;
+/** With an answer five times as long: more than the kernel takes, 25 MB. */
+const LONG_REQUEST = `GET /${"&".repeat(1_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+const REQUESTS = 5_000;
 
 /**
  * How it ends for a client. The second cannot be told from a request that was lost on its way, and every HTTP client that keeps
@@ -12,6 +17,8 @@ type End = "between requests" | "instead of an answer" | "within an answer" | "r
 
 interface Client {
   answered: number;
+  /** Fulfils when it has been answered ten times, or will never be. */
+  busy: Promise<void>;
   end: Promise<End>;
 }
 
@@ -21,7 +28,8 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
   const request = `GET /${name} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
   const page = `Hello ${name}! \r\n</body>\r\n</html>\r\n`;
   const buffer = new Uint8Array(4096);
-  const client: Client = { answered: 0, end: Promise.resolve("reset") };
+  const busy = Promise.withResolvers<void>();
+  const client: Client = { answered: 0, busy: busy.promise, end: Promise.resolve("reset") };
   const listen = async (): Promise<End> => {
     let text = "";
     let asked = true;
@@ -32,7 +40,7 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
         text += latin1(buffer.subarray(0, count));
         if (!text.endsWith(page)) continue;
         assert(text.startsWith("HTTP/1.1 200 OK\r\n"), text);
-        client.answered++;
+        if (++client.answered === 10) busy.resolve();
         text = "";
         asked = false;
         thinking = setTimeout(() => {
@@ -44,6 +52,7 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
     } catch {
       return "reset";
     } finally {
+      busy.resolve();
       clearTimeout(thinking);
       await sending;
       conn.close();
@@ -51,6 +60,19 @@ async function keepAsking(port: number, name: string, thinkMs: number): Promise<
   };
   client.end = listen();
   return client;
+}
+
+/** Asks all at once, and hears nothing until it is told to: how many answers came then, to the end. */
+async function askAtOnce(port: number): Promise<() => Promise<number>> {
+  const conn = await connect(port);
+  const sending = send(conn, LONG_REQUEST.repeat(REQUESTS));
+  return async () => {
+    const { text, end } = await hear(conn);
+    assertEquals(end, "end");
+    await sending;
+    conn.close();
+    return answersIn(text).filter(({ status }) => status === 200).length;
+  };
 }
 
 Deno.test({
@@ -69,13 +91,15 @@ Deno.test({
       for (let line; (line = await out.next()) !== null; last = line) lines++;
     })();
 
+    const greedy = await Promise.all(Array.from({ length: GREEDY }, () => askAtOnce(port)));
     // Half of them never pause, half do: so the end comes to some in the middle of a request, to some between two.
     const clients = await Promise.all(
       Array.from({ length: CLIENTS }, (_, i) => keepAsking(port, `client${i}`, i % 2 === 0 ? 0 : 50)),
     );
-    await until("every client has been answered", () => clients.every(({ answered }) => answered >= 10));
+    await Promise.all(clients.map(({ busy }) => busy));
     const told = performance.now();
     child.kill("SIGTERM");
+    const heard = await Promise.all(greedy.map((hearAll) => hearAll()));
     const ends = await Promise.all(clients.map(({ end }) => end));
     const { code } = await child.status;
     const tookMs = performance.now() - told;
@@ -83,12 +107,13 @@ Deno.test({
 
     assertEquals(code, 0);
     assert(tookMs < 10_000, `it took ${tookMs} ms: longer than a drain may`);
+    assert(heard.every((count) => count > 0 && count < REQUESTS), `${heard}: they had nothing in the queue`);
     assertEquals(ends.filter((end) => end === "reset" || end === "within an answer"), []);
     assert(ends.includes("between requests"));
     // The server's own count of the heads that it has read to their end is that of the answers that have arrived.
     const read = Number(/: ([0-9]+) frames, /.exec(last)![1]);
-    const answered = clients.reduce((sum, client) => sum + client.answered, 0);
+    const answered = [...heard, ...clients.map((client) => client.answered)].reduce((sum, count) => sum + count);
     assertEquals([read, lines - 1], [answered, answered]);
-    assert(last.endsWith(`; ended: ${CLIENTS} done`), last);
+    assert(last.endsWith(`; ended: ${CLIENTS + GREEDY} done`), last);
   },
 });

@@ -5,7 +5,6 @@
  * on its input (with a garbage collection before, if the line says so), and ends in good order when its input ends, or on SIGTERM.
  */
 
-import process from "node:process";
 import { AsyncChat, type ChatOptions, type ChatServer, serve, type ServerStats } from "../mod.ts";
 import { serveGreeter } from "../server.ts";
 
@@ -22,8 +21,6 @@ export interface Figures {
   rssBytes: number;
   /** What JavaScript holds, its buffers included. */
   heldBytes: number;
-  /** Processor time since it was started. */
-  cpuMs: number;
   /** How often the greeter answered with which status. */
   statuses: Record<string, number>;
   stats: ServerStats;
@@ -90,9 +87,7 @@ if (import.meta.main) {
     if (line.length > 1) collectGarbage();
     const { rss: rssBytes, heapUsed, external } = Deno.memoryUsage();
     const heldBytes = heapUsed + external;
-    const { user, system } = process.cpuUsage();
-    const cpuMs = (user + system) / 1000;
-    console.log(JSON.stringify({ rssBytes, heldBytes, cpuMs, statuses, stats: server.stats }));
+    console.log(JSON.stringify({ rssBytes, heldBytes, statuses, stats: server.stats }));
   }
   await server.shutdown();
 }

@@ -44,7 +44,7 @@ for (const way of Object.keys(WAYS)) {
   wrong += honest.wrong;
   if (open < connections) {
     console.log(
-      `${way}: ${open} connections at a time, ${connections} are wanted (is slowhttptest there, is ulimit -n high enough?)`,
+      `${way}: ${open} connections at a time, ${connections} are wanted (is ulimit -Hn high enough?)`,
     );
     wrong++;
   }

@@ -13,7 +13,7 @@ for (const way of Object.keys(WAYS)) {
       await using served = await Served.start({ kind: "greeter", maxConnections: 2 * SLOW, ...limits });
       // It ends when all its connections have been ended; those that read slowly have nothing to be ended for.
       const seconds = way === "slow read" ? 3 : 30;
-      const siege = besiege(served.port, way, { connections: SLOW, perSecond: 200, seconds, everySeconds: 1 });
+      const siege = besiege(served.port, way, { connections: SLOW, perSecond: 500, seconds, everySeconds: 1 });
       const [honest, most] = await Promise.all([askDuring(served.port, siege), mostOpen(served, siege)]);
       assert(most >= SLOW, `${most} connections at most: it was no siege`);
       assert(honest.asked > 0);
@@ -31,11 +31,11 @@ Deno.test({
     "Greeter has whoever comes beyond its maxConnections wait, and serves them when the slow ones before have been ended",
   ignore: !await canRun(deno, "slowhttptest"),
   async fn() {
-    const options = { maxConnections: SLOW / 2, frameTimeoutMs: 1_000 };
+    const options = { maxConnections: SLOW / 2, frameTimeoutMs: 2_000 };
     await using served = await Served.start({ kind: "greeter", ...options });
     const siege = besiege(served.port, "slow headers", {
       connections: SLOW,
-      perSecond: 200,
+      perSecond: 500,
       seconds: 30,
       everySeconds: 1,
     });

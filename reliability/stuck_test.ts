@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { AsyncChat, OutgoingOverflowError, serve } from "../mod.ts";
+import { AsyncChat, type ChatTimeoutError, OutgoingOverflowError, serve } from "../mod.ts";
 import { Greeter } from "../server.ts";
 import { canRun, deno, Served, until } from "./processes.ts";
 import { connect, fromLatin1, isGreeted, send } from "./wire.ts";
@@ -18,39 +18,35 @@ async function pipeline(port: number): Promise<{ conn: Deno.Conn; sending: Promi
   return { conn, sending: send(conn, REQUEST.repeat(REQUESTS)) };
 }
 
-/** Waits until what `count` gives no longer grows. */
-async function settled(what: string, count: () => number | Promise<number>): Promise<void> {
-  let last = -1;
-  let still = 0;
-  await until(what, async () => {
-    const now = await count();
-    still = now === last && now > 0 ? still + 1 : 0;
-    last = now;
-    return still === 10;
-  });
-}
-
 Deno.test({
   name: "Greeter holds less than 1 MiB for a peer that pipelines 100,000 requests and reads nothing",
   ignore: !await canRun(),
   async fn() {
-    const greeters: Greeter[] = [];
-    await using server = serve(local, (conn) => {
-      const greeter = new Greeter(conn);
-      greeters.push(greeter);
-      return greeter;
-    });
+    const stuck = Promise.withResolvers<Greeter>();
+    const lookedAt = Promise.withResolvers<void>();
+    class Patient extends Greeter {
+      protected override async handleTimeout(error: ChatTimeoutError) {
+        stuck.resolve(this);
+        await lookedAt.promise;
+        super.handleTimeout(error);
+      }
+      protected override handleClose() {
+        stuck.resolve(this); // sooner than it should
+      }
+    }
+    await using server = serve(local, (conn) => new Patient(conn, { writeTimeoutMs: 500 }));
     const { port } = server.addr as Deno.NetAddr;
     const { conn, sending } = await pipeline(port);
-    await settled("the greeter reads no more", () => greeters[0]?.bytesReceived ?? 0);
-    const { bytesReceived, framesReceived, bufferedAmount } = greeters[0]!;
+    const greeter = await stuck.promise;
+    const { bytesReceived, framesReceived, bufferedAmount } = greeter;
     assert(framesReceived < REQUESTS, "it was not stuck");
     const held = bytesReceived - framesReceived * REQUEST.length + bufferedAmount;
     assert(held > 0 && held < MIB, `${held} bytes are held`);
     assert(await isGreeted(port, "somebody-else"));
+    lookedAt.resolve();
+    await greeter.run();
+    assertEquals([greeter.closeReason?.name, await sending], ["ChatTimeoutError", false]);
     conn.close();
-    assertEquals(await sending, false);
-    await until("it is gone", () => server.connections === 0);
   },
 });
 
@@ -62,23 +58,29 @@ Deno.test({
     for (let i = 0; i < 100; i++) assert(await isGreeted(served.port, "warm-up"));
     const before = await served.figures(true);
     const peers = await Promise.all(Array.from({ length: 4 }, () => pipeline(served.port)));
-    await settled("the greeter reads no more", async () => (await served.figures(true)).stats.bytesReceived);
-    const after = await served.figures(true);
+    let after = await served.figures(true);
+    let looks = 0; // in a row that have found nothing more received
+    await until("the greeter reads no more", async () => {
+      const last = after.stats.bytesReceived;
+      after = await served.figures(true);
+      looks = after.stats.bytesReceived === last && last > before.stats.bytesReceived ? looks + 1 : 0;
+      return looks === 10;
+    });
     assertEquals(after.stats.open, 4);
     const each = (after.heldBytes - before.heldBytes) / peers.length;
     assert(each < MIB, `${each} bytes each`);
     assert(await isGreeted(served.port, "somebody-else"));
     for (const { conn } of peers) conn.close();
     for (const { sending } of peers) assertEquals(await sending, false);
-    await until("all are gone", async () => (await served.figures()).stats.open === 0);
   },
 });
 
-/** Hears nothing but the end, and is pushed to. */
+/** Says one byte when it is there, hears nothing but the end, and is pushed to. */
 class Listener extends AsyncChat {
   ended: Error | undefined;
   protected override handleConnect() {
     this.setTerminator("\n");
+    this.push("+");
   }
   protected override foundTerminator() {}
   protected override handleClose(reason?: Error) {
@@ -98,10 +100,13 @@ Deno.test({
       return chat;
     });
     const { port } = server.addr as Deno.NetAddr;
-    const stuck = await connect(port);
-    await until("the stuck reader is the first", () => chats.length === 1);
-    const readers = await Promise.all(Array.from({ length: 99 }, () => connect(port)));
-    await until("all are there", () => chats.length === 100);
+    const join = async () => {
+      const conn = await connect(port);
+      await conn.read(new Uint8Array(1));
+      return conn;
+    };
+    const stuck = await join(); // the first of the chats
+    const readers = await Promise.all(Array.from({ length: 99 }, join));
 
     // One piece after the other, when the 99 have got the last one: more than the kernel and the limit hold for the stuck one.
     const random = new Uint8Array(65_536).map((_, i) => i * i >>> 3);
@@ -116,15 +121,17 @@ Deno.test({
         assert(Buffer.from(hear.buffer).equals(piece), `piece ${pieces} has arrived as another`);
       }
     }
-    await until("the stuck one has ended", () => server.connections === 99);
+    assertEquals(chats[0]!.state, "closed");
+    await chats[0]!.run();
     const reason = chats[0]!.ended;
     assertInstanceOf(reason, OutgoingOverflowError);
     assertEquals(reason.limit, maxBufferedBytes);
     assert(reason.buffered <= maxBufferedBytes + random.length, `${reason.buffered} bytes had waited`);
-    assertEquals(chats.slice(1).map(({ bytesSent }) => bytesSent), Array(99).fill(pieces * random.length));
+    assertEquals(chats.slice(1).map(({ bytesSent }) => bytesSent), Array(99).fill(1 + pieces * random.length));
     stuck.close();
     for (const reader of readers) reader.close();
-    await until("all are gone", () => server.connections === 0);
+    await Promise.all(chats.map((chat) => chat.run()));
+    await server.shutdown();
     assertEquals(server.stats.closes, { OutgoingOverflowError: 1, done: 99 });
   },
 });

@@ -19,6 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "clock": [],
   "chat_options": ["clock", "core/splitter"],
   "sweep": ["clock"],
+  "chat_reader": ["chat_options", "core/buffer", "core/errors", "core/gatherer", "core/splitter"],
   "write_pump": ["chat_options", "core/errors", "core/outbox", "core/producer"],
   "chat": [
     "chat_options",
@@ -46,6 +47,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "adapters/node": ["chat_options"],
   "adapters/streams": ["chat_options"],
   "adapters/tls": ["chat_options", "adapters/node"],
+  "bench/processes": [],
+  "bench/peers": ["bench/processes"],
+  "bench/scenarios": ["bench/peers", "bench/processes"],
+  "bench/results": ["bench/scenarios"],
+  "bench/goals": ["bench/peers", "bench/results", "bench/scenarios"],
+  "bench/tables": ["bench/goals", "bench/peers", "bench/results", "bench/scenarios"],
+  "bench/chart": ["bench/peers", "bench/results", "bench/scenarios", "bench/tables"],
+  "bench/us": ["mod", "server"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],
@@ -65,11 +74,12 @@ const IMPURE = new Set([
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
 const EVERYWHERE =
-  /^(mod|chat|chat_options|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/(node|streams))$/;
+  /^(mod|chat|chat_options|chat_reader|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/(node|streams))$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
-  return /(?:^|\/)((?:core\/|testing\/|adapters\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ?? "";
+  return /(?:^|\/)((?:core\/|testing\/|adapters\/|bench\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ??
+    "";
 }
 
 const plugin: Deno.lint.Plugin = {

@@ -1,22 +1,49 @@
-"""asyncio's streams: sink, and the terminator, crlf or lf."""
-import asyncio, sys
+"""The streams of CPython's asyncio: `asyncio_peer.py <mode> ...`, see ../peers.ts for the modes."""
 
-terminator = b"\n" if sys.argv[2:] == ["lf"] else b"\r\n"
+import asyncio
+import socket
+import sys
+
+SEPARATORS = {"crlf": b"\r\n", "lf": b"\n"}
 
 
-async def sink(reader, writer):
-    frames = count = 0
+async def lines(reader, writer):
+    separator = SEPARATORS[sys.argv[2]]
+    frames = size = 0
     try:
         while True:
-            count += len(await reader.readuntil(terminator)) - len(terminator)
+            size += len(await reader.readuntil(separator)) - len(separator)
             frames += 1
     except asyncio.IncompleteReadError:
-        writer.write(b"%d %d" % (frames, count))
-    writer.close()
+        writer.close()
+        print(frames, size, flush=True)
+
+
+async def prefixed(reader, writer):
+    frames = size = 0
+    try:
+        while True:
+            head = await reader.readexactly(4)
+            size += len(await reader.readexactly(int.from_bytes(head, "big")))
+            frames += 1
+    except asyncio.IncompleteReadError:
+        writer.close()
+        print(frames, size, flush=True)
+
+
+async def echo(reader, writer):
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        while True:
+            writer.write(await reader.readuntil(b"\r\n"))
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
 
 
 async def main():
-    server = await asyncio.start_server(sink, "127.0.0.1", 0, limit=1 << 20)
+    handle = {"lines": lines, "prefixed": prefixed, "echo": echo}[sys.argv[1]]
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=511)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

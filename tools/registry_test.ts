@@ -1,0 +1,122 @@
+// The package as others get it: published to a stand-in for JSR, imported from there by a project that has nothing else.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { canRun, deno, Lines } from "../reliability/processes.ts";
+
+const TOP = new URL("..", import.meta.url).pathname;
+
+/** As much of JSR as `deno publish` and an import ask for, on a port of its own; packages lie in a folder. */
+class Registry implements AsyncDisposable {
+  readonly url: string;
+  readonly #folder: string;
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => this.#answer(request));
+    this.url = `http://127.0.0.1:${this.#server.addr.port}/`;
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (request.method === "POST") {
+      const archive = `${this.#folder}/package.tgz`;
+      await Deno.writeFile(archive, new Uint8Array(await request.arrayBuffer()));
+      await Deno.mkdir(`${this.#folder}/files`);
+      await new Deno.Command("sh", { args: ["-c", "tar xzf package.tgz -C files"], cwd: this.#folder }).output();
+      return Response.json({ id: "1", status: "success", error: null });
+    }
+    if (pathname.includes("/versions/")) {
+      return Response.json({ code: "packageVersionNotFound", message: "not published yet" }, { status: 404 });
+    }
+    if (pathname.startsWith("/api/")) return Response.json({});
+    const path = /^\/@asynchat\/asynchat\/(.*)$/.exec(pathname)?.[1] ?? "";
+    if (path === "meta.json") return Response.json({ versions: { "0.1.0": {} } });
+    if (path === "0.1.0_meta.json") return Response.json(await this.#manifest());
+    try {
+      return new Response(await Deno.readFile(`${this.#folder}/files/${path.replace("0.1.0/", "")}`));
+    } catch {
+      return new Response(null, { status: 404 });
+    }
+  }
+
+  /** What is in the package. */
+  async files(folder = `${this.#folder}/files`): Promise<string[]> {
+    const files: string[] = [];
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (!isDirectory) files.push(name);
+      else files.push(...(await this.files(`${folder}/${name}`)).map((file) => `${name}/${file}`));
+    }
+    return files.sort();
+  }
+
+  async #manifest(): Promise<unknown> {
+    const manifest: Record<string, unknown> = {};
+    for (const file of await this.files()) {
+      const bytes = await Deno.readFile(`${this.#folder}/files/${file}`);
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+      manifest[`/${file}`] = { size: bytes.length, checksum: `sha256-${digest.toHex()}` };
+    }
+    const { exports } = JSON.parse(await Deno.readTextFile(`${this.#folder}/files/deno.json`));
+    return { manifest, exports };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+  }
+}
+
+const ECHO = `
+import { AsyncChat, serve } from "jsr:@asynchat/asynchat";
+
+class Echo extends AsyncChat {
+  protected override handleConnect() {
+    this.setTerminator("\\r\\n");
+  }
+  protected override foundTerminator() {
+    this.push(this.takeText().toUpperCase() + "\\r\\n");
+  }
+}
+serve({ port: 0, hostname: "127.0.0.1", onListen: (addr) => console.log((addr as Deno.NetAddr).port) }, (conn) => new Echo(conn));
+`;
+
+Deno.test({
+  name: "The package can be published, imported from JSR, checked and run, and has only its own files",
+  ignore: !await canRun("sh", deno),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      await using registry = new Registry(folder);
+      const env = { JSR_URL: registry.url, DENO_DIR: `${folder}/cache`, NO_COLOR: "1" };
+      const publish = ["publish", "--token", "none", "--allow-dirty", "--no-check", "--quiet"];
+      const published = await new Deno.Command(deno, { args: publish, cwd: TOP, env }).output();
+      assert(published.success, new TextDecoder().decode(published.stderr));
+      const strays = (await registry.files()).filter((file) =>
+        /_test\.|^(compat|reliability|bench|tools|\.ci)\//.test(file)
+      );
+      assertEquals(strays, []);
+
+      await Deno.mkdir(`${folder}/project`);
+      await Deno.writeTextFile(`${folder}/project/echo.ts`, ECHO);
+      const checked = await new Deno.Command(deno, { args: ["check", "echo.ts"], cwd: `${folder}/project`, env })
+        .output();
+      assert(checked.success, new TextDecoder().decode(checked.stderr));
+      const run = ["run", "--quiet", "--allow-net=127.0.0.1", "echo.ts"];
+      const echo = new Deno.Command(deno, { args: run, cwd: `${folder}/project`, env, stdout: "piped", stderr: "null" })
+        .spawn();
+      await using lines = new Lines(echo.stdout);
+      const port = Number(await lines.next());
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+      await conn.write(new TextEncoder().encode("from the registry\r\n"));
+      await using answers = new Lines(conn.readable);
+      assertEquals((await answers.next())?.trimEnd(), "FROM THE REGISTRY");
+      const help = ["run", "--quiet", "jsr:@asynchat/asynchat/server", "--help"];
+      const { stdout } = await new Deno.Command(deno, { args: help, cwd: `${folder}/project`, env }).output();
+      assertStringIncludes(new TextDecoder().decode(stdout), "Hello kongxx!");
+      echo.kill();
+      await echo.status;
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
