@@ -22,7 +22,6 @@ import {
   describe,
   FrameTooLongError,
   OutgoingOverflowError,
-  printable,
 } from "./core/errors.ts";
 import { Gatherer } from "./core/gatherer.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
@@ -229,7 +228,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param error What was thrown.
    */
   protected handleError(error: unknown): void {
-    console.error(`Uncaught in a hook of ${this.constructor.name}:`, printable(error));
+    console.error(`Uncaught in a hook of ${this.constructor.name}:`, error);
     this.#shut(asError(error));
   }
 

@@ -7,7 +7,7 @@
 import type { ChatConn } from "./chat_options.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { HandshakeTimeoutError, printable } from "./core/errors.ts";
+import { HandshakeTimeoutError } from "./core/errors.ts";
 import { errorChannel } from "./diagnostics.ts";
 
 /** What has to happen on a connection before its chat begins. Others are taken in meanwhile. */
@@ -26,6 +26,8 @@ export interface Handshake<Conn> {
 export interface ConnListener<Conn> {
   /** Where it listens. */
   readonly addr: Deno.Addr;
+  /** Where it takes a moment to know whether it can: fulfils when it listens, rejects when it never will. */
+  readonly ready?: Promise<unknown>;
   /** The next connection; rejects when that one failed, or when the listener was closed. */
   accept(): Promise<Conn>;
   /** Takes in no more; a pending `accept` rejects. */
@@ -95,10 +97,13 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     const { refusal = "" } = options;
     this.#refusal = typeof refusal === "string" ? new TextEncoder().encode(refusal) : refusal;
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
-    this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", printable(error)));
+    this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", error));
     this.#clock = options.clock ?? systemClock;
     this.#signal = options.signal;
     this.#signal?.addEventListener("abort", this.#abort);
+    // Deno 2.9 opens a file when a stack is first asked for that comes from here, and panics when it may not: to print an
+    // error while files are short would end the process. So a stack is asked for now, while there are some.
+    void new Error().stack;
     void this.#listen();
     if (this.#signal?.aborted) this.#abort();
   }

@@ -5,13 +5,19 @@
  */
 
 import type { ChatServer, ConnServerOptions, Servable } from "./chat_server.ts";
-import { ConnServer, type Handshake } from "./conn_server.ts";
+import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import { listenUnix } from "./unix_listener.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
 
 /** Where and how to serve. */
 export interface ServeOptions extends ConnServerOptions {
-  /** The port to listen on; 0 is any free one, and `addr` tells which. */
-  port: number;
+  /** The port to listen on; 0 is any free one, and `addr` tells which. This or `path` has to be given. */
+  port?: number;
+  /**
+   * The socket in the file system to listen on instead; it is removed at the end. One that a dead server has left behind is taken over.
+   * Where another server listens, that is found out a moment later: `onError` is told an `AddrInUse`, and the server ends.
+   */
+  path?: string;
   /**
    * The address to listen on.
    *
@@ -19,11 +25,18 @@ export interface ServeOptions extends ConnServerOptions {
    */
   hostname?: string;
   /**
-   * How many connections the kernel holds while none is taken in.
+   * How many connections the kernel holds while none is taken in; of a `path` it is the system's default.
    *
    * @default {511} as `Deno.listen`
    */
   tcpBacklog?: number;
+  /**
+   * Share the port with other processes and workers that ask for the same: the kernel deals out the connections. On Linux, and
+   * with Deno's `--unstable-net` only.
+   *
+   * @default {false}
+   */
+  reusePort?: boolean;
   /**
    * The server's certificate in PEM, with those that lead to one that clients know: what comes is then TLS. A peer that
    * ends without saying so in TLS has its chat ended with `UnexpectedEof`: what it said may have been cut off.
@@ -59,7 +72,7 @@ export interface ServeOptions extends ConnServerOptions {
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  * @throws {RangeError} when a limit is no number, or too small
  * @throws {TypeError} when `proxyProtocol.trusted` is no list of addresses and no function, when `cert` and `key` are not a
- * certificate and its key, and where options exclude each other
+ * certificate and its key, when `reusePort` is given without `--unstable-net`, and where options exclude each other
  *
  * @example
  * ```ts ignore
@@ -82,20 +95,29 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
   checkOptions(options);
   const handshake = handshakeOf(options);
   const listener = listen(options);
+  const { onListen = () => {}, onError = console.error } = options;
   try {
-    options.onListen?.(listener.addr);
+    if (listener.ready === undefined) onListen(listener.addr);
   } catch (error) {
     listener.close();
     throw error;
   }
-  return new ConnServer(listener, options, accept, handshake);
+  const server = new ConnServer(listener, options, accept, handshake);
+  listener.ready?.then(() => onListen(listener.addr)).catch((error) => {
+    if (!(error instanceof Deno.errors.BadResource)) onError(error); // which tells that it was closed meanwhile
+    server.shutdown();
+  });
+  return server;
 }
 
-function listen({ port, hostname, tcpBacklog, cert, key }: ServeOptions): Deno.Listener {
+function listen(options: ServeOptions): ConnListener<Deno.Conn> {
+  const { path, port, hostname, tcpBacklog, reusePort, cert, key } = options;
+  if (path !== undefined) return listenUnix(path);
   const where = {
-    port,
+    port: port!,
     ...(hostname === undefined ? {} : { hostname }),
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
+    ...(reusePort ? { reusePort } : {}),
   };
   if (cert === undefined || key === undefined) return Deno.listen(where);
   try {
@@ -120,10 +142,19 @@ function handshakeOf({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions):
 
 function checkOptions(options: ServeOptions): void {
   const { maxConnections = Infinity, maxConnectionsPerAddress = Infinity, drainTimeoutMs = 0 } = options;
-  const { proxyProtocol, cert, key, handshakeTimeoutMs = 1 } = options;
+  const { port, path, proxyProtocol, cert, key, handshakeTimeoutMs = 1 } = options;
   checkAtLeast(1, { maxConnections, maxConnectionsPerAddress, handshakeTimeoutMs });
   checkAtLeast(1, { "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1 });
   checkAtLeast(0, { drainTimeoutMs });
+  if ((port === undefined) === (path === undefined)) {
+    throw new TypeError("Cannot serve: port and path are both given or both left out, one of them is wanted");
+  }
+  if (cert !== undefined && path !== undefined) {
+    throw new TypeError("Cannot serve: cert and path are given, one of them is wanted");
+  }
+  if (options.reusePort && !("listenDatagram" in Deno)) { // which there is with that flag only
+    throw new TypeError("Cannot serve: reusePort is given without --unstable-net, both are wanted");
+  }
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("Cannot serve: one of cert and key is given, both are wanted");
   }

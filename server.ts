@@ -18,7 +18,7 @@
 import { parseArgs } from "node:util";
 import { AsyncChat } from "./chat.ts";
 import type { ChatConn, ChatOptions } from "./chat_options.ts";
-import type { ChatServer } from "./chat_server.ts";
+import type { ChatServer, ServerStats } from "./chat_server.ts";
 import type { ChatTimeoutError } from "./core/errors.ts";
 import {
   decodePath,
@@ -30,6 +30,7 @@ import {
   type RequestHead,
 } from "./core/http_head.ts";
 import { serve, type ServeOptions } from "./listener.ts";
+import { serveInWorkers } from "./server_workers.ts";
 
 /** The port that the greeter serves on unless told otherwise. */
 const DEFAULT_PORT = 8888;
@@ -180,8 +181,8 @@ export class Greeter extends AsyncChat {
  * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
  */
 export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {}): ChatServer {
-  const defaults = { port: DEFAULT_PORT, hostname: "localhost", maxConnections: MOST_CONNECTIONS };
-  return serve({ ...defaults, ...options }, (conn) => new Greeter(conn, options));
+  const where = options.path === undefined ? { port: DEFAULT_PORT, hostname: "localhost" } : {};
+  return serve({ ...where, maxConnections: MOST_CONNECTIONS, ...options }, (conn) => new Greeter(conn, options));
 }
 
 const encoder = new TextEncoder();
@@ -236,12 +237,14 @@ Usage: deno run --allow-net server.ts [options]
 
   --port <number>       port to listen on, 0 for any free one (default ${DEFAULT_PORT})
   --hostname <address>  address to listen on, 0.0.0.0 for all (default localhost)
+  --workers <number>    threads to serve with, on Linux (default 1); needs --allow-read as well
   --verbose             print a line about each request, and one at the end about all
   --help                print this`;
 
 interface Flags {
   port: number;
   hostname: string;
+  workers: number;
   verbose: boolean;
   help: boolean;
 }
@@ -252,13 +255,16 @@ function parseFlags(args: string[]): Flags {
     options: {
       port: { type: "string", default: String(DEFAULT_PORT) },
       hostname: { type: "string", default: "localhost" },
+      workers: { type: "string", default: "1" },
       verbose: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
   const port = /^[0-9]{1,5}$/.test(values.port) ? Number(values.port) : NaN;
   if (!(port <= 65_535)) throw new RangeError(`--port is "${values.port}", 0 to 65535 is wanted`);
-  return { ...values, port };
+  const workers = /^[0-9]{1,3}$/.test(values.workers) ? Number(values.workers) : NaN;
+  if (!(workers >= 1)) throw new RangeError(`--workers is "${values.workers}", 1 to 999 is wanted`);
+  return { ...values, port, workers };
 }
 
 /** Says in one line what is wrong with how the program was started. */
@@ -285,28 +291,35 @@ async function main(): Promise<void> {
     fail(`Cannot start: ${(error as Error).message.split(". ")[0]} (--help lists the options)`);
   }
   if (flags.help) return console.log(HELP);
-  let server: ChatServer;
+  const { port, hostname, verbose, workers } = flags;
+  const onAnswer = verbose ? { onAnswer: (line: string) => console.log(line) } : {};
+  let server: Pick<ChatServer, "addr"> & { shutdown(): void; finished: Promise<ServerStats> };
   try {
-    server = serveGreeter({
-      port: flags.port,
-      hostname: flags.hostname,
-      ...(flags.verbose ? { onAnswer: (line) => console.log(line) } : {}),
-    });
+    if (workers > 1) {
+      server = await serveInWorkers(workers, { port, hostname }, onAnswer.onAnswer);
+    } else {
+      const one = serveGreeter({ port, hostname, ...onAnswer });
+      server = { addr: one.addr, shutdown: () => one.shutdown(), finished: one.finished.then(() => one.stats) };
+    }
   } catch (error) {
     fail(explain(error, flags));
   }
-  console.log(`Serving at http://${flags.hostname}:${(server.addr as Deno.NetAddr).port}/`);
+  console.log(`Serving at http://${hostname}:${(server.addr as Deno.NetAddr).port}/`);
   const stop = () => {
     for (const signal of signals) Deno.removeSignalListener(signal, stop); // a second one ends the process at once
     server.shutdown();
   };
   const signals = Deno.build.os === "windows" ? ["SIGINT", "SIGBREAK"] as const : ["SIGINT", "SIGTERM"] as const;
   for (const signal of signals) Deno.addSignalListener(signal, stop);
-  await server.finished;
-  if (flags.verbose) console.log(summary(server));
+  try {
+    const stats = await server.finished;
+    if (verbose) console.log(summary(stats));
+  } catch (error) {
+    fail(explain(error, flags));
+  }
 }
 
-function summary({ stats }: ChatServer): string {
+function summary(stats: ServerStats): string {
   const { accepted, refused, framesReceived, bytesReceived, bytesSent, acceptErrors, closes } = stats;
   const ends = Object.entries(closes).map(([reason, count]) => `${count} ${reason}`).join(", ") || "none";
   return `Served ${accepted} connections (${refused} refused, ${acceptErrors} errors): ${framesReceived} frames, ` +

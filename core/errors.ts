@@ -171,12 +171,3 @@ export class IncompleteFrameError extends Error {
     this.partial = partial;
   }
 }
-
-/**
- * An error as it may be printed: one that says that files are short without its stack. Deno 2.9 opens a file to tell where in
- * a program the stack was, and panics when it may not.
- */
-export function printable(error: unknown): unknown {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return code === "EMFILE" || code === "ENFILE" ? String(error) : error;
-}

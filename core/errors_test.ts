@@ -6,7 +6,6 @@ import {
   describe,
   FrameTooLongError,
   OutgoingOverflowError,
-  printable,
 } from "./errors.ts";
 
 Deno.test("FrameTooLongError has its name, its numbers and a message that tells them", () => {
@@ -77,10 +76,4 @@ Deno.test("asError() makes an error of anything else, with that as its cause", (
     assertInstanceOf(error, Error);
     assertEquals([error.message, error.cause], [`Cannot go on: ${name} was thrown`, value]);
   }
-});
-
-Deno.test("printable() is what was thrown, and only a text where files are short", () => {
-  const shortage = Object.assign(new Error("Too many open files (os error 24)"), { code: "EMFILE" });
-  assertEquals(printable(shortage), "Error: Too many open files (os error 24)");
-  for (const other of [new Error("boom"), "boom", undefined, null]) assertStrictEquals(printable(other), other);
 });

@@ -29,9 +29,9 @@ async function runsOutOfFiles(program: string, ...args: string[]) {
   assert(await isGreeted(port, "after"));
 
   child.kill("SIGTERM");
-  await child.stdin.close();
   while (await errors.next() !== null);
   assertEquals((await child.status).code, 0);
+  await child.stdin.close(); // not before: its end is the other way to end the program, and the two would race
 }
 
 const ignore = !await canRun(deno, "sh");

@@ -39,9 +39,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "chat_server": ["clock"],
   "conn_server": ["chat_options", "chat_server", "clock", "diagnostics", "core/errors"],
   "proxy_protocol": ["chat_options", "conn_server", "core/errors", "core/ip", "core/proxy_header"],
-  "listener": ["chat_server", "conn_server", "proxy_protocol"],
-  "server": ["chat", "chat_options", "chat_server", "listener", "core/errors", "core/http_head"],
+  "unix_listener": ["conn_server"],
+  "listener": ["chat_server", "conn_server", "unix_listener", "proxy_protocol"],
+  "server": ["chat", "chat_options", "chat_server", "listener", "server_workers", "core/errors", "core/http_head"],
+  "server_workers": ["chat_server"],
+  "server_worker": ["chat_server", "server", "server_workers"],
   "adapters/node": ["chat_options"],
+  "adapters/streams": ["chat_options"],
   "adapters/tls": ["chat_options", "adapters/node"],
   "bench/processes": [],
   "bench/peers": ["bench/processes"],
@@ -70,7 +74,7 @@ const IMPURE = new Set([
 
 /** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
 const EVERYWHERE =
-  /^(mod|chat|chat_options|chat_reader|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/node)$/;
+  /^(mod|chat|chat_options|chat_reader|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/(node|streams))$/;
 
 /** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
 function nameOf(path: string): string {
