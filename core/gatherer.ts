@@ -99,7 +99,7 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
     slab = new Uint8Array(SLAB_BYTES);
     slabUsed = 0;
   }
-  const copy = slab.subarray(slabUsed, slabUsed + size);
+  const copy = new Uint8Array(slab.buffer, slabUsed, size); // subarray() would look for a species first
   slabUsed += size + 7 & ~7; // so that a DataView's typed cousins fit on it, as on a Buffer
   if (size > SHORT_COPY) copy.set(bytes.subarray(start, end));
   else for (let i = 0; i < size; i++) copy[i] = bytes[start + i]!;

@@ -24,10 +24,16 @@ const LARGEST_SPARE = 8192;
 
 const encoder = new TextEncoder();
 
-/** Bytes ready to be written. */
+/** Up to here a loop is faster than a view and a call of what is native. */
+const SHORT = 32;
+
+/** Bytes ready to be written: what `bytes` has from `start` to `end`. */
 interface Chunk {
-  bytes: Uint8Array; //  not yet written; of a block, the part that is filled
-  block: Uint8Array | null; //  the whole block; null where the bytes are lent
+  bytes: Uint8Array; //  of a block, the whole of it
+  start: number; //      what is before has been written
+  end: number;
+  view: Uint8Array | null; // of these, made when it is asked for
+  isBlock: boolean; //   ours, and may be added to; else the bytes are lent
   ticket: number; //     the last push that is in here to its end
 }
 
@@ -140,7 +146,7 @@ export class Outbox {
     const chunk = this.#chunks[0];
     if (chunk === undefined) return null;
     this.#writing = chunk;
-    return chunk.bytes;
+    return viewOf(chunk);
   }
 
   /**
@@ -151,20 +157,20 @@ export class Outbox {
   advance(count: number): void {
     const chunk = this.#writing;
     if (chunk === null) return; // they were dropped meanwhile
-    if (!(Number.isInteger(count) && count >= 0 && count <= chunk.bytes.length)) {
-      throw new RangeError(
-        `Cannot go on writing: the connection says ${count} of ${chunk.bytes.length} bytes are written`,
-      );
+    const size = chunk.end - chunk.start;
+    if (!(Number.isInteger(count) && count >= 0 && count <= size)) {
+      throw new RangeError(`Cannot go on writing: the connection says ${count} of ${size} bytes are written`);
     }
     this.#ready -= count;
-    if (count < chunk.bytes.length) {
-      chunk.bytes = chunk.bytes.subarray(count);
+    if (count < size) {
+      chunk.start += count;
+      chunk.view = null;
       return;
     }
     this.#writing = null;
     this.#chunks.shift();
-    if (chunk.block === null) this.#lent--;
-    else if (chunk.block.length <= LARGEST_SPARE && spare.length < MOST_SPARE) spare.push(chunk.block);
+    if (!chunk.isBlock) this.#lent--;
+    else if (chunk.bytes.length <= LARGEST_SPARE && spare.length < MOST_SPARE) spare.push(chunk.bytes);
     this.#written = chunk.ticket;
   }
 
@@ -191,7 +197,7 @@ export class Outbox {
 
   /** The bytes that have not been written, in order. */
   unsent(): Uint8Array[] {
-    return this.#chunks.map(({ bytes }) => bytes);
+    return this.#chunks.map(viewOf);
   }
 
   #wait(entry: Waiting): void {
@@ -201,25 +207,31 @@ export class Outbox {
   }
 
   #append(data: Uint8Array, ticket: number): void {
-    if (data.length > LARGEST_COPY) {
-      this.#chunks.push({ bytes: data, block: null, ticket });
-      this.#ready += data.length;
+    const { length } = data;
+    if (length > LARGEST_COPY) {
+      this.#chunks.push({ bytes: data, start: 0, end: length, view: data, isBlock: false, ticket });
+      this.#ready += length;
       this.#lent++;
-    } else if (data.length > 0) {
-      const chunk = this.#blockFor(data.length);
-      chunk.block!.set(data, chunk.bytes.length);
-      this.#grow(chunk, data.length, ticket);
+    } else if (length > 0) {
+      const chunk = this.#blockFor(length);
+      const { bytes, end } = chunk;
+      if (length > SHORT) bytes.set(data, end);
+      else for (let i = 0; i < length; i++) bytes[end + i] = data[i]!;
+      this.#grow(chunk, length, ticket);
     } else {
       this.#done(ticket);
     }
   }
 
   #appendText(text: string, ticket: number): void {
-    if (3 * text.length > LARGEST_COPY) { // a UTF-16 unit is at most three bytes of UTF-8
+    const most = 3 * text.length; // a UTF-16 unit is at most three bytes of UTF-8
+    if (most > LARGEST_COPY) {
       this.#append(encoder.encode(text), ticket);
-    } else if (text.length > 0) {
-      const chunk = this.#blockFor(3 * text.length);
-      this.#grow(chunk, encoder.encodeInto(text, chunk.block!.subarray(chunk.bytes.length)).written, ticket);
+    } else if (most > 0) {
+      const chunk = this.#blockFor(most);
+      const { bytes, end } = chunk;
+      const isPut = text.length <= SHORT && putAscii(text, bytes, end);
+      this.#grow(chunk, isPut ? text.length : encoder.encodeInto(text, bytes.subarray(end)).written, ticket);
     } else {
       this.#done(ticket);
     }
@@ -228,23 +240,27 @@ export class Outbox {
   /** The last chunk, if it is a block that may grow and has room or can be given it, or a new one. */
   #blockFor(size: number): Chunk {
     const last = this.#chunks.at(-1);
-    if (last !== undefined && last.block !== null && last !== this.#writing) {
-      const needed = last.bytes.length + size;
-      if (needed <= last.block.length) return last;
+    if (last !== undefined && last.isBlock && last !== this.#writing) {
+      const needed = last.end + size;
+      if (needed <= last.bytes.length) return last;
       if (needed <= LARGEST_BLOCK) {
-        last.block = enlarge(last.bytes, Math.min(Math.max(needed, 4 * last.block.length), LARGEST_BLOCK));
+        last.bytes = enlarge(
+          last.bytes.subarray(0, last.end),
+          Math.min(Math.max(needed, 4 * last.bytes.length), LARGEST_BLOCK),
+        );
         return last;
       }
     }
     const used = spare.pop();
-    const block = used !== undefined && size <= used.length ? used : new Uint8Array(Math.max(size, SMALLEST_BLOCK));
-    const chunk = { bytes: block.subarray(0, 0), block, ticket: 0 };
+    const bytes = used !== undefined && size <= used.length ? used : new Uint8Array(Math.max(size, SMALLEST_BLOCK));
+    const chunk = { bytes, start: 0, end: 0, view: null, isBlock: true, ticket: 0 };
     this.#chunks.push(chunk);
     return chunk;
   }
 
   #grow(chunk: Chunk, size: number, ticket: number): void {
-    chunk.bytes = chunk.block!.subarray(0, chunk.bytes.length + size);
+    chunk.end += size;
+    chunk.view = null;
     chunk.ticket = ticket;
     this.#ready += size;
   }
@@ -258,6 +274,20 @@ export class Outbox {
 }
 
 const NOTHING = new Uint8Array(0);
+
+function viewOf(chunk: Chunk): Uint8Array {
+  return chunk.view ??= chunk.bytes.subarray(chunk.start, chunk.end);
+}
+
+/** Puts text where it is ASCII. Whether it was; if not, what stands there is to be overwritten. */
+function putAscii(text: string, bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return false;
+    bytes[at + i] = unit;
+  }
+  return true;
+}
 
 function enlarge(bytes: Uint8Array, size: number): Uint8Array {
   const larger = new Uint8Array(size);
