@@ -12,10 +12,9 @@ const HELP = `Usage: deno run --allow-net examples/irc.ts [--port 6667] [--hostn
 Knows NICK USER JOIN PART PRIVMSG NOTICE PING QUIT of RFC 1459 and 2812.`;
 
 const HOST = "irc.example";
-const LONGEST_LINE = 512; // RFC 1459, 2.3, with the line end
+const [LONGEST_LINE, MOST_CHANNELS] = [512, 50]; // the line with its end: RFC 1459, 2.3
 const NICKNAME = /^[A-Za-z[\]\\`_^{|}][A-Za-z0-9[\]\\`_^{|}-]{0,29}$/;
 const CHANNEL = /^#[!-+\--9;-~]{1,49}$/; // no space, comma or colon
-const MOST_CHANNELS = 50;
 
 interface Channel {
   name: string;
@@ -121,8 +120,7 @@ class IrcChat extends AsyncChat {
     if (other !== undefined && other !== this) return this.#reply("433", `${nick} :Nickname is already in use`);
     const before = this.#prefix;
     users.delete(this.nick.toLowerCase());
-    if (this.#isWelcome) this.say(`${before} NICK :${nick}`);
-    if (this.#isWelcome) this.#tellAll(`NICK :${nick}`);
+    if (this.#isWelcome) (this.say(`${before} NICK :${nick}`), this.#tellAll(`NICK :${nick}`));
     users.set((this.nick = nick).toLowerCase(), this);
     this.#welcome();
   }

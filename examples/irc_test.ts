@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines } from "../reliability/processes.ts";
+import { canRun, deno, whileServing } from "../reliability/processes.ts";
 
 /** Two clients of irc-framework, which many bots are made with: they join, talk to each other, and one leaves. */
 const CLIENTS = `
@@ -40,14 +40,12 @@ Deno.exit();
 Deno.test({
   name: "irc.ts has two clients of irc-framework join a channel and talk",
   ignore: !await canRun(deno),
-  async fn() {
-    const program = new URL("irc.ts", import.meta.url).pathname;
-    const args = ["run", "--quiet", "--allow-net=127.0.0.1", program, "--port", "0"];
-    const server = new Deno.Command(deno, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
-    try {
-      await using lines = new Lines(server.stdout);
-      const port = /([0-9]+)$/.exec(await lines.next() ?? "")![1]!;
-      const { stdout } = await new Deno.Command(deno, { args: ["eval", "--quiet", CLIENTS, port], stderr: "inherit" })
+  fn: () =>
+    whileServing(new URL("irc.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
+      const { stdout } = await new Deno.Command(deno, {
+        args: ["eval", "--quiet", CLIENTS, `${port}`],
+        stderr: "inherit",
+      })
         .output();
       assertEquals(new TextDecoder().decode(stdout).split("\n"), [
         "ada bob",
@@ -56,9 +54,5 @@ Deno.test({
         "bob has gone",
         "",
       ]);
-    } finally {
-      server.kill("SIGTERM");
-      assertEquals((await server.status).code, 0);
-    }
-  },
+    }),
 });

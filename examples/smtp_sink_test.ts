@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines } from "../reliability/processes.ts";
+import { canRun, deno, whileServing } from "../reliability/processes.ts";
 import { exchange, fromLatin1 } from "../reliability/wire.ts";
 
 /** What is sent as content, what the sink answers at its end, and whether a mail is kept. */
@@ -20,13 +20,8 @@ Deno.test({
   ignore: !await canRun(deno),
   async fn() {
     const folder = await Deno.makeTempDir();
-    const program = new URL("smtp_sink.ts", import.meta.url).pathname;
-    const args = ["run", "--quiet", "--allow-net=127.0.0.1", "--allow-write=.", program, "--port", "0"];
-    const options = { cwd: folder, stdin: "null", stdout: "piped", stderr: "inherit" } as const;
-    const sink = new Deno.Command(deno, { args, ...options }).spawn();
-    try {
-      await using lines = new Lines(sink.stdout);
-      const port = Number(/([0-9]+)$/.exec(await lines.next() ?? "")![1]);
+    const sink = new URL("smtp_sink.ts", import.meta.url);
+    await whileServing(sink, ["--allow-net=127.0.0.1", "--allow-write=."], async (port) => {
       for (const [name, content, answer] of SHAPES) {
         const mail = `EHLO me\r\nMAIL FROM:<me@example.org>\r\nRCPT TO:<you@example.org>\r\nDATA\r\n${content}QUIT\r\n`;
         const { text, end } = await exchange(port, fromLatin1(mail));
@@ -37,10 +32,7 @@ Deno.test({
       assertEquals(mbox.match(/^From me@example.org .*$/gm)?.length, 3);
       assertEquals(mbox.includes("smuggled"), false);
       assertEquals(mbox.includes("\n.a\n..\n"), true);
-    } finally {
-      sink.kill("SIGTERM");
-      assertEquals((await sink.status).code, 0);
-      await Deno.remove(folder, { recursive: true });
-    }
+    }, folder);
+    await Deno.remove(folder, { recursive: true });
   },
 });

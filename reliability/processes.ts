@@ -60,6 +60,28 @@ export class Lines implements AsyncDisposable {
   }
 }
 
+/** Runs a program that serves and says where, as the examples do, while `use` asks it; then it has to end in good order. */
+export async function whileServing(
+  program: URL,
+  permissions: string[],
+  use: (port: number) => Promise<void>,
+  cwd = ".",
+): Promise<void> {
+  const args = ["run", "--quiet", "--no-prompt", ...permissions, program.pathname, "--port", "0"];
+  const child = new Deno.Command(deno, { args, cwd, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
+  try {
+    await using lines = new Lines(child.stdout);
+    await use(Number(/([0-9]+)$/.exec(await lines.next() ?? "")![1]));
+  } catch (error) {
+    child.kill("SIGKILL");
+    await child.status;
+    throw error;
+  }
+  child.kill("SIGTERM");
+  const { code } = await child.status;
+  if (code !== 0) throw new Error(`It ended with code ${code}, 0 is wanted`);
+}
+
 /** A server in a process of its own; see `served.ts`. */
 export class Served implements AsyncDisposable {
   readonly port: number;

@@ -55,6 +55,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "bench/tables": ["bench/goals", "bench/peers", "bench/results", "bench/scenarios"],
   "bench/chart": ["bench/peers", "bench/results", "bench/scenarios", "bench/tables"],
   "bench/us": ["mod", "server"],
+  "bench/redis": ["bench/processes"],
   "testing/cuts": [],
   "testing/fake_clock": ["clock"],
   "testing/memory_conn": ["chat_options"],

@@ -1,0 +1,80 @@
+import { assertEquals } from "@std/assert";
+import { canRun, deno, whileServing } from "../reliability/processes.ts";
+import { connect, exchange, fromLatin1, hear, send } from "../reliability/wire.ts";
+
+/** A command as clients send it. */
+const command = (...words: string[]) =>
+  `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
+
+const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join("");
+
+/** What is sent on a connection of its own, and what is answered. */
+const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
+  ["names in small letters", command("ping") + command("Ping", "x"), "+PONG\r\n$1\r\nx\r\n"],
+  ["lines of words", "PING\r\n\r\n  \r\n set  a b \r\nget a\r\nPING\r\n", "+PONG\r\n+OK\r\n$1\r\nb\r\n+PONG\r\n"],
+  ["nothing", "*0\r\n\r\n" + command("PING"), "+PONG\r\n"],
+  ["empty arguments", command("SET", "", "") + command("GET", ""), "+OK\r\n$0\r\n\r\n"],
+  ["line ends in arguments", command("ECHO", "\r\n*1\r\n$4\r\nPING\r\n"), "$16\r\n\r\n*1\r\n$4\r\nPING\r\n\r\n"],
+  [
+    "every byte, in values and keys",
+    [
+      command("SET", bytes, bytes),
+      command("GET", bytes),
+      command("SET", bytes.slice(128, 160), "short"),
+      command("KEYS", `${bytes.slice(128, 160)}*`),
+      command("KEYS", bytes),
+      command("DEL", bytes, bytes.slice(128, 160), "none"),
+    ].join(""),
+    `+OK\r\n$256\r\n${bytes}\r\n+OK\r\n*1\r\n$32\r\n${bytes.slice(128, 160)}\r\n*1\r\n$256\r\n${bytes}\r\n:2\r\n`,
+  ],
+  [
+    "numbers",
+    [
+      command("INCR", "n"),
+      command("INCR", "n"),
+      command("SET", "n", "1.5"),
+      command("INCR", "n"),
+      command("EXPIRE", "n", "1e3"),
+      command("EXPIRE", "n", "-1"),
+      command("GET", "n"),
+      command("EXPIRE", "n", "1"),
+    ].join(""),
+    ":1\r\n:2\r\n+OK\r\n-ERR value is not an integer\r\n-ERR value is not an integer\r\n:1\r\n$-1\r\n:0\r\n",
+  ],
+  [
+    "what is not known",
+    [
+      command("NOSUCH", "a"),
+      command("0)..", "a"), // the low bits of PING
+      command("", "a"),
+      command("GET"),
+      command("PING"),
+    ].join(""),
+    `${"-ERR unknown command\r\n".repeat(3)}-ERR wrong number of arguments\r\n+PONG\r\n`,
+  ],
+  ["the end", command("QUIT") + command("PING"), "+OK\r\n"],
+  ["no length", "*1\r\n4\r\nPING\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["a length that is none", "*1\r\n$-1\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["more than there may be", "*2\r\n$4\r\nECHO\r\n$67108864\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["a count that is none", "*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
+  ["too many arguments", "*1048577\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
+];
+
+Deno.test({
+  name: "redis.ts answers the same, at once or byte by byte",
+  ignore: !await canRun(deno),
+  fn: () =>
+    whileServing(new URL("redis.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
+      for (const [name, sent, heard] of CONVERSATIONS) {
+        assertEquals(await exchange(port, fromLatin1(sent)), { text: heard, end: "end" }, name);
+        const conn = await connect(port);
+        conn.setNoDelay(true);
+        const hearing = hear(conn);
+        for (const byte of fromLatin1(sent)) if (!await send(conn, new Uint8Array([byte]))) break;
+        await conn.closeWrite().catch(() => {}); // it has ended first
+        assertEquals(await hearing, { text: heard, end: "end" }, `${name}, byte by byte`);
+        conn.close();
+        await exchange(port, command("DEL", "a", "n", ""));
+      }
+    }),
+});
