@@ -6,20 +6,22 @@ import { canRun, deno, Lines, until } from "../reliability/processes.ts";
 const TOP = new URL("..", import.meta.url);
 const HERE = new URL("README.md", import.meta.url);
 
-/** A section of the page: its heading, and its transcript as commands, each with what it prints. */
-interface Section {
-  title: string;
-  commands: { command: string; prints: string }[];
+/** A command of the page, and what it prints. */
+interface Entered {
+  command: string;
+  prints: string;
 }
 
-function sectionsOf(page: string): Section[] {
+/** The sections of the page: their headings, and their transcripts. */
+function sectionsOf(page: string): { title: string; transcripts: Entered[][] }[] {
   return page.split(/^## /m).slice(1).map((section) => {
-    const transcript = /```console\n(.*?)```/s.exec(section)![1]!;
-    const commands = transcript.split(/^\$ /m).slice(1).map((part) => {
-      const end = part.indexOf("\n");
-      return { command: part.slice(0, end), prints: part.slice(end + 1) };
-    });
-    return { title: section.split(":")[0]!, commands };
+    const transcripts = [...section.matchAll(/```console\n(.*?)```/gs)].map(([, transcript]) =>
+      transcript!.split(/^\$ /m).slice(1).map((part) => {
+        const end = part.indexOf("\n");
+        return { command: part.slice(0, end), prints: part.slice(end + 1) };
+      })
+    );
+    return { title: section.split(":")[0]!, transcripts };
   });
 }
 
@@ -33,7 +35,7 @@ async function shell(command: string, folder: string): Promise<string> {
   return new TextDecoder().decode(stdout).replaceAll("\r", "");
 }
 
-const granted = await canRun("sh", "python3", "nc", "redis-cli", "swaks");
+const granted = await canRun("sh", "python3", "nc", "openssl", "redis-cli", "swaks");
 const page = granted ? await Deno.readTextFile(HERE) : "";
 
 Deno.test({ name: "examples/README.md has a section for each example", ignore: !granted }, async () => {
@@ -43,22 +45,28 @@ Deno.test({ name: "examples/README.md has a section for each example", ignore: !
   assertEquals(titles.filter((title) => title.endsWith(".ts") && !title.startsWith("..")).sort(), files.sort());
 });
 
-for (const { title, commands } of sectionsOf(page)) {
-  Deno.test(`examples/README.md tells what ${title} does`, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      const isServed = /^(deno run .* --port [0-9]+|python3 .*:[0-9]+$)/.test(commands[0]!.command);
-      const [served, asked] = isServed ? [commands[0]!, commands.slice(1)] : [null, commands];
-      await using server = served === null ? null : await Served.start(served.command, folder);
-      for (const { command, prints } of asked) {
-        const here = server === null ? command : server.at(command);
-        assertEquals(await shell(here, folder), prints, command);
+for (const { title, transcripts } of sectionsOf(page)) {
+  for (const [i, commands] of transcripts.entries()) {
+    Deno.test(`examples/README.md tells what ${title} does${i > 0 ? `, ${i + 1}` : ""}`, async () => {
+      const folder = await Deno.makeTempDir();
+      try {
+        await follow(commands, folder);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
       }
-      if (server?.isOurs) assertEquals(await server.end(), 0);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+    });
+  }
+}
+
+/** Does what a transcript says in `folder`: the first command that serves goes on until those behind it are done. */
+async function follow(commands: Entered[], folder: string): Promise<void> {
+  const at = commands.findIndex(({ command }) => /^(deno run .* --port [0-9]+|python3 .*:[0-9]+$)/.test(command));
+  const run = async ({ command, prints }: Entered, here: string) =>
+    assertEquals(await shell(here, folder), prints, command);
+  for (const each of commands.slice(0, Math.max(at, 0))) await run(each, each.command);
+  await using server = at < 0 ? null : await Served.start(commands[at]!.command, folder);
+  for (const each of commands.slice(at + 1)) await run(each, server?.at(each.command) ?? each.command);
+  if (server?.isOurs) assertEquals(await server.end(), 0);
 }
 
 /** A server of the page, on a port of its own. */

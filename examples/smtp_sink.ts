@@ -1,17 +1,19 @@
 /**
  * Takes in mail and appends it to a file in the format of mbox, whoever it is for: to try out programs that send mail.
- * Shows commands and content that end differently, and how a line is checked before it is believed.
+ * Shows commands and content that end differently, how a line is checked before it is believed, and STARTTLS.
  *
  *     deno run --allow-net --allow-write=mail.mbox examples/smtp_sink.ts --port 2525 --mbox mail.mbox
  *     swaks --server 127.0.0.1:2525 --to you@example.org
  */
 
 import { AsyncChat, type FrameTooLongError } from "@asynchat/asynchat";
-import { flags, serveChats } from "./command_line.ts";
+import { serverTls } from "@asynchat/asynchat/tls";
+import { fail, flags, serveChats } from "./command_line.ts";
 
 const HELP =
   `Usage: deno run --allow-net --allow-write examples/smtp_sink.ts [--port 2525] [--hostname 127.0.0.1] [--mbox mail.mbox]
-SMTP of RFC 5321 with SIZE, PIPELINING and 8BITMIME; every sender and recipient is welcome.`;
+SMTP of RFC 5321 with SIZE, PIPELINING and 8BITMIME; every sender and recipient is welcome.
+With --cert cert.pem --key key.pem and --allow-read, STARTTLS of RFC 3207 too.`;
 
 const LARGEST_MAIL = 10_485_760; // as Postfix
 const LONGEST_COMMAND = 2_048; //  RFC 5321 asks for 512, extensions for more
@@ -20,6 +22,7 @@ const MOST_RECIPIENTS = 1_000; //  as Postfix
 
 class SmtpSink extends AsyncChat {
   readonly #mbox: string;
+  #tls: ReturnType<typeof serverTls> | null; // not yet begun
   #helo = "";
   #from: string | null = null;
   #recipients = 0;
@@ -27,9 +30,10 @@ class SmtpSink extends AsyncChat {
   #size = 0;
   #fault = "";
 
-  constructor(conn: Deno.Conn, mbox: string) {
+  constructor(conn: Deno.Conn, mbox: string, tls: ReturnType<typeof serverTls> | null) {
     super(conn, { idleTimeoutMs: 300_000, maxFrameBytes: LONGEST_COMMAND }); // RFC 5321, 4.5.3.2.7: five minutes
     this.#mbox = mbox;
+    this.#tls = tls;
   }
 
   protected override handleConnect() {
@@ -49,20 +53,25 @@ class SmtpSink extends AsyncChat {
     else this.#fault ||= "552 5.3.4 Line too long";
   }
 
-  #command(line: string) {
-    const [, verb, rest] = /^([A-Za-z]{4}) ?(.*)$/.exec(line) ?? [];
+  #command(line: string): void | Promise<void> {
+    const [, verb, rest = ""] = /^([A-Za-z]{4,8})(?: (.*))?$/.exec(line) ?? [];
     if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: printable ASCII is wanted\r\n");
     switch (verb?.toUpperCase()) {
       case "HELO":
-        [this.#helo, this.#from] = [rest!, null];
+        [this.#helo, this.#from] = [rest, null];
         return this.push("250 sink\r\n");
       case "EHLO":
-        [this.#helo, this.#from] = [rest!, null];
+        [this.#helo, this.#from] = [rest, null];
         return this.push(
-          `250-sink\r\n250-SIZE ${LARGEST_MAIL}\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n`,
+          `250-sink\r\n250-SIZE ${LARGEST_MAIL}\r\n250-PIPELINING\r\n250-8BITMIME\r\n` +
+            `${this.#tls ? "250-STARTTLS\r\n" : ""}250 ENHANCEDSTATUSCODES\r\n`,
         );
+      case "STARTTLS":
+        if (this.#tls === null) break;
+        this.push("220 2.0.0 Begin\r\n");
+        return this.#startTls(this.#tls);
       case "MAIL": {
-        const [, from, parameters] = /^FROM: ?<([^<> ]*)>((?: [A-Z0-9=-]+)*)$/i.exec(rest!) ?? [];
+        const [, from, parameters] = /^FROM: ?<([^<> ]*)>((?: [A-Z0-9=-]+)*)$/i.exec(rest) ?? [];
         const size = Number(/ SIZE=([0-9]{1,20})\b/i.exec(parameters ?? "")?.[1] ?? 0);
         if (this.#helo === "") return this.push("503 5.5.1 EHLO first\r\n");
         if (from === undefined) return this.push("501 5.5.4 MAIL FROM:<address> is wanted\r\n");
@@ -72,7 +81,7 @@ class SmtpSink extends AsyncChat {
       }
       case "RCPT":
         if (this.#from === null) return this.push("503 5.5.1 MAIL first\r\n");
-        if (!/^TO: ?<[^<> ]+>$/i.test(rest!)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
+        if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
         if (this.#recipients === MOST_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
         this.#recipients++;
         return this.push("250 2.1.5 Ok\r\n");
@@ -90,9 +99,14 @@ class SmtpSink extends AsyncChat {
       case "QUIT":
         this.push("221 2.0.0 Bye\r\n");
         return this.closeWhenDone();
-      default:
-        return this.push("502 5.5.1 Unknown command\r\n");
     }
+    this.push("502 5.5.1 Unknown command\r\n");
+  }
+
+  /** RFC 3207, 4.2: what was said before does not count. */
+  async #startTls(tls: ReturnType<typeof serverTls>): Promise<void> {
+    [this.#tls, this.#helo, this.#from] = [null, "", null];
+    await this.startTls(tls);
   }
 
   #contentLine(line: string): void | Promise<void> {
@@ -118,5 +132,14 @@ class SmtpSink extends AsyncChat {
   }
 }
 
-const options = flags(HELP, { port: "2525", hostname: "127.0.0.1", mbox: "mail.mbox" });
-await serveChats(options, (conn) => new SmtpSink(conn, options.mbox));
+const options = flags(HELP, { port: "2525", hostname: "127.0.0.1", mbox: "mail.mbox", cert: "", key: "" });
+const tls = options.cert === "" ? null : tlsOf(options);
+await serveChats(options, (conn) => new SmtpSink(conn, options.mbox, tls));
+
+function tlsOf({ cert, key }: { cert: string; key: string }) {
+  try {
+    return serverTls({ cert: Deno.readTextFileSync(cert), key: Deno.readTextFileSync(key) });
+  } catch (error) {
+    fail(`Cannot start: ${(error as Error).message}`);
+  }
+}
