@@ -75,14 +75,14 @@ export class Greeter extends AsyncChat {
   }
 
   /** Gathers a request's head; its content is dropped. */
-  protected override collectIncomingData(data: Uint8Array): void {
+  protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number): void {
     if (this.#request !== null) return;
     // No method begins with a byte like this, but a TLS handshake does. A lone CR LF may come first (RFC 9112, 2.2).
-    if (!this.#headBegun && data[0]! < 0x21 && data[0] !== 0x0d) {
+    if (!this.#headBegun && buffer[start]! < 0x21 && buffer[start] !== 0x0d) {
       return this.#refuse({ status: 400, problem: "this is no HTTP" });
     }
     this.#headBegun = true;
-    super.collectIncomingData(data);
+    super.collectIncomingRange(buffer, start, end);
   }
 
   /** A head has come, or the content behind it. */
