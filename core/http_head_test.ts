@@ -109,6 +109,7 @@ Deno.test("parseRequestHead() refuses what has been used to smuggle requests, an
     // sizes
     [`GET /${"a".repeat(8_191)} HTTP/1.1\r\nHost: h`, 0],
     [`GET /${"a".repeat(8_192)} HTTP/1.1\r\nHost: h`, 414],
+    ["a".repeat(8_193), 400],
     [`${host}${"\r\nX: y".repeat(99)}`, 0],
     [`${host}${"\r\nX: y".repeat(100)}`, 431],
   ];
