@@ -12,7 +12,7 @@
  *
  * class Shout extends AsyncChat {
  *   protected override handleConnect() {
- *     this.setTerminator("\r\n");
+ *     this.setTerminator(["\r\n", "\n"]);
  *     this.push("Say something, or quit.\r\n");
  *   }
  *   protected override foundTerminator() {

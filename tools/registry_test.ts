@@ -30,11 +30,14 @@ class Registry implements AsyncDisposable {
       return Response.json({ code: "packageVersionNotFound", message: "not published yet" }, { status: 404 });
     }
     if (pathname.startsWith("/api/")) return Response.json({});
-    const path = /^\/@asynchat\/asynchat\/(.*)$/.exec(pathname)?.[1] ?? "";
-    if (path === "meta.json") return Response.json({ versions: { "0.1.0": {} } });
-    if (path === "0.1.0_meta.json") return Response.json(await this.#manifest());
+    const [, name, path = ""] = /^\/(@asynchat\/asynchat|@std\/bytes)\/(.*)$/.exec(pathname) ?? [];
+    if (name === undefined) return new Response(null, { status: 404 });
+    const folder = name === "@std/bytes" ? `${TOP}offline/bytes` : `${this.#folder}/files`; // what tests are made with
+    const { version, exports } = JSON.parse(await Deno.readTextFile(`${folder}/deno.json`));
+    if (path === "meta.json") return Response.json({ latest: version, versions: { [version]: {} } });
+    if (path === `${version}_meta.json`) return Response.json({ exports, manifest: await this.#manifest(folder) });
     try {
-      return new Response(await Deno.readFile(`${this.#folder}/files/${path.replace("0.1.0/", "")}`));
+      return new Response(await Deno.readFile(`${folder}/${path.replace(`${version}/`, "")}`));
     } catch {
       return new Response(null, { status: 404 });
     }
@@ -50,15 +53,14 @@ class Registry implements AsyncDisposable {
     return files.sort();
   }
 
-  async #manifest(): Promise<unknown> {
+  async #manifest(folder: string): Promise<Record<string, unknown>> {
     const manifest: Record<string, unknown> = {};
-    for (const file of await this.files()) {
-      const bytes = await Deno.readFile(`${this.#folder}/files/${file}`);
+    for (const file of await this.files(folder)) {
+      const bytes = await Deno.readFile(`${folder}/${file}`);
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
       manifest[`/${file}`] = { size: bytes.length, checksum: `sha256-${digest.toHex()}` };
     }
-    const { exports } = JSON.parse(await Deno.readTextFile(`${this.#folder}/files/deno.json`));
-    return { manifest, exports };
+    return manifest;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,6 +117,16 @@ Deno.test({
       assertStringIncludes(new TextDecoder().decode(stdout), "Hello kongxx!");
       echo.kill();
       await echo.status;
+
+      // README.md's way to begin, but for its last command, which serves for ever.
+      const begin = /```sh\n(mkdir .*?)deno run --allow-net main.ts\n```/s.exec(
+        await Deno.readTextFile(`${TOP}README.md`),
+      )![1]!;
+      const script = `set -e\ndeno() { '${deno}' "$@"; }\n${begin}deno check main.ts\n`;
+      const begun = await new Deno.Command("sh", { args: ["-c", script], cwd: folder, env }).output();
+      const told = new TextDecoder().decode(begun.stdout) + new TextDecoder().decode(begun.stderr);
+      assert(begun.success, told);
+      assertStringIncludes(told, "1 passed");
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
