@@ -89,7 +89,7 @@ async function main(): Promise<void> {
 
   if (!flags.write && (flags.quick || wanted.length > 0)) return;
   const date = new Date().toISOString();
-  const machine = `${await cpuModel()}, ${cores} cores, ${Deno.build.os} ${Deno.osRelease()}`;
+  const machine = `${await cpuModel()}, ${cores} cores, ${Deno.build.os} ${Deno.osRelease().split("-")[0]}`;
   const versions = found.versions;
   const all = { date, machine, versions, rounds, effort, ...numbers(results), goals };
   const digits = (_: string, value: unknown) => typeof value === "number" ? Number(value.toPrecision(4)) : value;
