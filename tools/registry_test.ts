@@ -118,6 +118,21 @@ Deno.test({
       echo.kill();
       await echo.status;
 
+      // The greeter's threads load their program from the registry as well.
+      const flags = ["--unstable-net", "--allow-net=127.0.0.1", `--allow-import=${new URL(registry.url).host}`];
+      const greet = ["jsr:@asynchat/asynchat/server", "--workers", "2", "--hostname", "127.0.0.1", "--port", "0"];
+      const greeter = new Deno.Command(deno, {
+        args: ["run", "--quiet", ...flags, ...greet],
+        cwd: `${folder}/project`,
+        env,
+        stdout: "piped",
+      }).spawn();
+      await using said = new Lines(greeter.stdout);
+      const page = await fetch(`${/http:\S+/.exec((await said.next())!)![0]}kongxx`);
+      assertStringIncludes(await page.text(), "Hello kongxx!");
+      greeter.kill();
+      assertEquals((await greeter.status).code, 0);
+
       // README.md's way to begin, but for its last command, which serves for ever.
       const begin = /```sh\n(mkdir .*?)deno run --allow-net main.ts\n```/s.exec(
         await Deno.readTextFile(`${TOP}README.md`),
