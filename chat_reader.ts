@@ -6,6 +6,7 @@
 
 import { type ChatConn, checkByteCount } from "./chat_options.ts";
 import { ReceiveBuffer } from "./core/buffer.ts";
+import { decodeText } from "./core/decode_text.ts";
 import { IncompleteFrameError } from "./core/errors.ts";
 import { Gatherer } from "./core/gatherer.ts";
 import { FrameSplitter, type Terminator } from "./core/splitter.ts";
@@ -114,7 +115,7 @@ export class ChatReader {
   /** The same as text: UTF-8, with U+FFFD for what is not. */
   async readText(terminator: Terminator): Promise<string | null> {
     const data = await this.read(terminator);
-    return data === null ? null : decoder.decode(data);
+    return data === null ? null : decodeText(data, 0, data.length);
   }
 
   /** The byte string that ended the last frame; `null` after a count. */
@@ -131,8 +132,6 @@ export class ChatReader {
     this.#splitter.finish();
   }
 }
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * The frames of a connection, all with one terminator, up to its end. The connection stays open, also when the loop is left.

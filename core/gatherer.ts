@@ -1,7 +1,8 @@
 /** Where the default collector keeps the data of a frame until it is taken. */
 
+import { decodeText } from "./decode_text.ts";
+
 const NOTHING = new Uint8Array(0);
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Room kept from one frame to the next; what a longer one needed is given back. */
 const KEPT_CAPACITY = 4096;
@@ -74,9 +75,9 @@ export class Gatherer {
 
   /** What was gathered, decoded as UTF-8 with U+FFFD for what is not; then it is empty. */
   takeText(): string {
-    const text = decoder.decode(
-      this.#length > 0 ? this.#storage.subarray(0, this.#length) : this.#lent.subarray(this.#lentStart, this.#lentEnd),
-    );
+    const text = this.#length > 0
+      ? decodeText(this.#storage, 0, this.#length)
+      : decodeText(this.#lent, this.#lentStart, this.#lentEnd);
     this.clear();
     return text;
   }

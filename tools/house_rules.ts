@@ -8,7 +8,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "core/deadlines": [],
   "core/errors": ["core/deadlines"],
   "core/buffer": [],
-  "core/gatherer": [],
+  "core/decode_text": [],
+  "core/gatherer": ["core/decode_text"],
   "core/http_head": [],
   "core/ip": [],
   "core/proxy_header": ["core/ip"],
@@ -19,7 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "clock": [],
   "chat_options": ["clock", "core/splitter"],
   "sweep": ["clock"],
-  "chat_reader": ["chat_options", "core/buffer", "core/errors", "core/gatherer", "core/splitter"],
+  "chat_reader": ["chat_options", "core/buffer", "core/decode_text", "core/errors", "core/gatherer", "core/splitter"],
   "write_pump": ["chat_options", "core/errors", "core/outbox", "core/producer"],
   "chat": [
     "chat_options",
