@@ -12,9 +12,9 @@ import {
   type ResolvedChatOptions,
   type TerminatorOptions,
   type TlsUpgrade,
-} from "./chat_options.ts";
-import { ReceiveBuffer } from "./core/buffer.ts";
-import { Deadlines, shortestLimit, type TimeoutKind } from "./core/deadlines.ts";
+} from "./chat/options.ts";
+import { ReceiveBuffer } from "./core/receive_buffer.ts";
+import { Deadlines, shortestLimit, type TimeoutKind } from "./core/time_limits.ts";
 import {
   asError,
   ChatClosedError,
@@ -23,13 +23,13 @@ import {
   FrameTooLongError,
   OutgoingOverflowError,
 } from "./core/errors.ts";
-import { Gatherer } from "./core/gatherer.ts";
+import { Gatherer } from "./core/frame_collector.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
-import { FrameSplitter, type Step, type Terminator } from "./core/splitter.ts";
-import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
-import { startTls } from "./start_tls.ts";
-import { Sweep, type Swept } from "./sweep.ts";
-import { WritePump } from "./write_pump.ts";
+import { FrameSplitter, type Step, type Terminator } from "./core/frame_splitter.ts";
+import { closeChannel, connectChannel, errorChannel } from "./chat/diagnostics.ts";
+import { startTls } from "./chat/tls_upgrade.ts";
+import { Sweep, type Swept } from "./chat/coarse_timer.ts";
+import { WritePump } from "./chat/writer.ts";
 
 /** Where a chat is in its life: not yet run, running, sending its last words, over. */
 export type ChatState = "new" | "open" | "closing" | "closed";

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError } from "./mod.ts";
 import { everyCut, FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
-import { bytes, Recorder, text, turns } from "./testing/recorder.ts";
+import { bytes, Recorder, text, turns } from "./tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
 

@@ -82,11 +82,11 @@
  */
 
 export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
-export { ChatReader, type ChatReaderOptions, frames } from "./chat_reader.ts";
-export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat_options.ts";
-export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./chat_server.ts";
-export { type Clock, systemClock } from "./clock.ts";
-export type { TimeoutKind } from "./core/deadlines.ts";
+export { ChatReader, type ChatReaderOptions, frames } from "./chat/chat_reader.ts";
+export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
+export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./listener/types.ts";
+export { type Clock, systemClock } from "./chat/clock.ts";
+export type { TimeoutKind } from "./core/time_limits.ts";
 export {
   ChatClosedError,
   ChatTimeoutError,
@@ -98,6 +98,6 @@ export {
   UnreadPlaintextError,
 } from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
-export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/splitter.ts";
-export { serve, type ServeOptions } from "./listener.ts";
-export type { ProxyProtocolOptions } from "./proxy_protocol.ts";
+export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/frame_splitter.ts";
+export { serve, type ServeOptions } from "./listener/serve.ts";
+export type { ProxyProtocolOptions } from "./listener/proxy_protocol.ts";

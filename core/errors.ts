@@ -4,7 +4,7 @@
  * Bad arguments are plain `TypeError` and `RangeError`; what the network raises is passed on as it came.
  */
 
-import type { TimeoutKind } from "./deadlines.ts";
+import type { TimeoutKind } from "./time_limits.ts";
 
 /** The peer sent a frame with more data than its terminator allows. */
 export class FrameTooLongError extends Error {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "../reliability/processes.ts";
+import { canRun, deno, Lines, until } from "../tests/reliability/processes.ts";
 
 /** A program that is ended with the test, whatever happens. */
 class Program implements AsyncDisposable {

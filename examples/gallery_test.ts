@@ -1,7 +1,7 @@
 // Runs each transcript of examples/README.md: what is written there is what happens.
 
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "../reliability/processes.ts";
+import { canRun, deno, Lines, until } from "../tests/reliability/processes.ts";
 
 const TOP = new URL("..", import.meta.url);
 const HERE = new URL("README.md", import.meta.url);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../reliability/processes.ts";
+import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
 
 /** Two clients of irc-framework, which many bots are made with: they join, talk to each other, and one leaves. */
 const CLIENTS = `

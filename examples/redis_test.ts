@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../reliability/processes.ts";
-import { connect, exchange, fromLatin1, hear, send } from "../reliability/wire.ts";
+import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
+import { connect, exchange, fromLatin1, hear, send } from "../tests/reliability/wire.ts";
 
 /** A command as clients send it. */
 const command = (...words: string[]) =>

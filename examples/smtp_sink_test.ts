@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../reliability/processes.ts";
-import { exchange, fromLatin1 } from "../reliability/wire.ts";
+import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
+import { exchange, fromLatin1 } from "../tests/reliability/wire.ts";
 
 /** What is sent as content, what the sink answers at its end, and whether a mail is kept. */
 const SHAPES: [name: string, content: string, answer: string][] = [

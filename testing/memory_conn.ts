@@ -1,5 +1,5 @@
 import { concat } from "@std/bytes/concat";
-import type { ChatConn } from "../chat_options.ts";
+import type { ChatConn } from "../chat/options.ts";
 
 /** The calls of a connection that can be made to fail. */
 export type MemoryCall = "read" | "write" | "closeWrite" | "close";

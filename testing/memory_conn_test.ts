@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { type MemoryConn, memoryPair, scriptedConn } from "./memory_conn.ts";
-import { bytes, text, turns } from "./recorder.ts";
+import { bytes, text, turns } from "../tests/recorder.ts";
 
 /** One read with room for `size` bytes, as text; `null` at the end. */
 async function read(conn: MemoryConn, size = 100): Promise<string | null> {

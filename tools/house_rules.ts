@@ -1,66 +1,24 @@
 /**
- * The rules of the house that a linter can check (CONTRIBUTING.md tells why): what is in `core/` does no I/O and knows no
- * time, what runs on every platform does not name Deno, and imports run one way. Part of `deno lint`.
+ * The rules of the house that a linter can check; CONTRIBUTING.md gives the reasons. `core/` does no I/O and knows no time,
+ * portable code does not name Deno, and imports run one way, by folder. Part of `deno lint`.
  */
 
-/** What each file may import, by name without ending. A file that is not here is nobody's business but its own. */
+/** Which rooms each room may import besides itself. A room is a folder, or a file at the top; other rooms import freely. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
-  "core/deadlines": [],
-  "core/errors": ["core/deadlines"],
-  "core/buffer": [],
-  "core/decode_text": [],
-  "core/gatherer": ["core/decode_text"],
-  "core/http_head": [],
-  "core/ip": [],
-  "core/proxy_header": ["core/ip"],
-  "core/finder": [],
-  "core/splitter": ["core/buffer", "core/errors", "core/finder"],
-  "core/producer": ["core/errors"],
-  "core/outbox": ["core/producer"],
-  "clock": [],
-  "chat_options": ["clock", "core/splitter"],
-  "sweep": ["clock"],
-  "chat_reader": ["chat_options", "core/buffer", "core/decode_text", "core/errors", "core/gatherer", "core/splitter"],
-  "write_pump": ["chat_options", "core/errors", "core/outbox", "core/producer"],
-  "chat": [
-    "chat_options",
-    "diagnostics",
-    "start_tls",
-    "sweep",
-    "write_pump",
-    "core/buffer",
-    "core/deadlines",
-    "core/errors",
-    "core/gatherer",
-    "core/producer",
-    "core/splitter",
-  ],
-  "start_tls": ["chat_options", "clock", "core/errors", "write_pump"],
-  "diagnostics": [],
-  "chat_server": ["clock"],
-  "conn_server": ["chat_options", "chat_server", "clock", "diagnostics", "core/errors"],
-  "proxy_protocol": ["chat_options", "conn_server", "core/errors", "core/ip", "core/proxy_header"],
-  "unix_listener": ["conn_server"],
-  "listener": ["chat_server", "conn_server", "unix_listener", "proxy_protocol"],
-  "server": ["chat", "chat_options", "chat_server", "listener", "server_workers", "core/errors", "core/http_head"],
-  "server_workers": ["chat_server"],
-  "server_worker": ["chat_server", "server", "server_workers"],
-  "adapters/node": ["chat_options"],
-  "adapters/streams": ["chat_options"],
-  "adapters/tls": ["chat_options", "adapters/node"],
-  "bench/processes": [],
-  "bench/peers": ["bench/processes"],
-  "bench/scenarios": ["bench/peers", "bench/processes"],
-  "bench/results": ["bench/scenarios"],
-  "bench/goals": ["bench/peers", "bench/results", "bench/scenarios"],
-  "bench/tables": ["bench/goals", "bench/peers", "bench/results", "bench/scenarios"],
-  "bench/chart": ["bench/peers", "bench/results", "bench/scenarios", "bench/tables"],
-  "bench/us": ["mod", "server"],
-  "bench/redis": ["bench/processes"],
-  "testing/cuts": [],
-  "testing/fake_clock": ["clock"],
-  "testing/memory_conn": ["chat_options"],
+  "core": [],
+  "chat": ["core"],
+  "chat.ts": ["chat", "core"],
+  "transports": ["chat"],
+  "testing": ["chat"],
+  "listener": ["chat.ts", "chat", "core"],
+  "server": ["listener", "chat.ts", "chat", "core"],
+  "server.ts": ["server", "listener"],
+  "mod.ts": ["chat.ts", "chat", "core", "listener"],
+  "examples": [],
 };
+
+/** The rooms that run on every platform. */
+const PORTABLE = new Set(["core", "chat", "chat.ts", "transports", "testing", "mod.ts"]);
 
 /** Names that stand for I/O or time. */
 const IMPURE = new Set([
@@ -74,14 +32,18 @@ const IMPURE = new Set([
   "process",
 ]);
 
-/** What runs on every platform: all that `mod.ts` exports but `serve()`, and what users test with. */
-const EVERYWHERE =
-  /^(mod|chat|chat_options|chat_reader|start_tls|write_pump|clock|proxy_protocol|core\/\w+|testing\/\w+|adapters\/(node|streams))$/;
+const TOP = new URL("..", import.meta.url).pathname;
 
-/** A file's name from the top of the project on, without its ending; "" for tests, which may do as they like. */
-function nameOf(path: string): string {
-  return /(?:^|\/)((?:core\/|testing\/|adapters\/|bench\/)?\w+)(?<!_test)\.ts$/.exec(path.replaceAll("\\", "/"))?.[1] ??
-    "";
+/** A file's path from the top of the project, or `null` for a test, which may do as it likes. */
+function pathInProject(filename: string): string | null {
+  const path = filename.replaceAll("\\", "/");
+  if (/_test\.\w+$/.test(path)) return null;
+  return path.startsWith(TOP) ? path.slice(TOP.length) : path;
+}
+
+/** The folder at the top that a file lies in, or the file itself. */
+function roomOf(path: string): string {
+  return path.split("/", 1)[0]!;
 }
 
 const plugin: Deno.lint.Plugin = {
@@ -89,9 +51,10 @@ const plugin: Deno.lint.Plugin = {
   rules: {
     "pure-core": {
       create(context) {
-        if (!nameOf(context.filename).startsWith("core/")) return {};
+        const path = pathInProject(context.filename);
+        if (path === null || roomOf(path) !== "core") return {};
         const refuse = (node: Deno.lint.Node, what: string) =>
-          context.report({ node, message: `core/ does no I/O and knows no time: ${what} belongs above it` });
+          context.report({ node, message: `core/ does no I/O and knows no time: move ${what} above it` });
         const refuseAsync = (
           node: Deno.lint.FunctionDeclaration | Deno.lint.FunctionExpression | Deno.lint.ArrowFunctionExpression,
         ) => {
@@ -114,13 +77,14 @@ const plugin: Deno.lint.Plugin = {
     },
     "every-platform": {
       create(context) {
-        if (!EVERYWHERE.test(nameOf(context.filename))) return {};
+        const path = pathInProject(context.filename);
+        if (path === null || !PORTABLE.has(roomOf(path))) return {};
         return {
           Identifier(node) {
             if (node.name !== "Deno") return;
             context.report({
               node,
-              message: "This file runs on every platform: tell errors by name or code, connections by shape",
+              message: "This file runs on every platform: recognize errors by name or code, connections by shape",
             });
           },
           "MemberExpression[object.name='Promise'][property.name='withResolvers']": (node: Deno.lint.Node) =>
@@ -133,18 +97,19 @@ const plugin: Deno.lint.Plugin = {
     },
     "imports-one-way": {
       create(context) {
-        const name = nameOf(context.filename);
-        const allowed = MAY_IMPORT[name];
+        const path = pathInProject(context.filename);
+        const room = path === null ? "" : roomOf(path);
+        const allowed = MAY_IMPORT[room];
         const check = (
           node: Deno.lint.ImportDeclaration | Deno.lint.ExportNamedDeclaration | Deno.lint.ExportAllDeclaration,
         ) => {
           const source = node.source?.value;
-          if (allowed === undefined || typeof source !== "string" || !source.startsWith(".")) return;
-          const target = new URL(source, `file:///${name}.ts`).pathname.slice(1).replace(/\.ts$/, "");
-          if (allowed.includes(target)) return;
+          if (path === null || allowed === undefined || typeof source !== "string" || !source.startsWith(".")) return;
+          const target = roomOf(new URL(source, `file:///${path}`).pathname.slice(1));
+          if (target === room || allowed.includes(target)) return;
           context.report({
             node,
-            message: `Imports run one way: ${name}.ts may import ${allowed.join(", ") || "nothing"} of this project`,
+            message: `Imports run one way: ${room} may import ${allowed.join(", ") || "nothing"} besides itself`,
           });
         };
         return { ImportDeclaration: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };

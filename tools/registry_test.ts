@@ -1,7 +1,7 @@
 // The package as others get it: published to a stand-in for JSR, imported from there by a project that has nothing else.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { canRun, deno, Lines } from "../reliability/processes.ts";
+import { canRun, deno, Lines } from "../tests/reliability/processes.ts";
 
 const TOP = new URL("..", import.meta.url).pathname;
 
@@ -93,9 +93,7 @@ Deno.test({
       const publish = ["publish", "--token", "none", "--allow-dirty", "--no-check", "--quiet"];
       const published = await new Deno.Command(deno, { args: publish, cwd: TOP, env }).output();
       assert(published.success, new TextDecoder().decode(published.stderr));
-      const strays = (await registry.files()).filter((file) =>
-        /_test\.|^(compat|reliability|bench|tools|\.ci)\//.test(file)
-      );
+      const strays = (await registry.files()).filter((file) => /_test\.|^(tests|bench|tools|\.ci)\//.test(file));
       assertEquals(strays, []);
 
       await Deno.mkdir(`${folder}/project`);

@@ -1,0 +1,417 @@
+import { Buffer } from "node:buffer";
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { AsyncChat, ChatClosedError, type ProducerLike, SimpleProducer } from "../mod.ts";
+import { memoryPair, scriptedConn } from "../testing/mod.ts";
+import { bytes, Recorder, text, turns } from "../tests/recorder.ts";
+
+// ------------------------------------------------------------------------------------------------------------------- sending
+
+Deno.test("AsyncChat.push() in one turn is one write, in order with producers of every kind", async () => {
+  const kinds: Record<string, ProducerLike | Uint8Array> = {
+    "more() at once": new SimpleProducer(bytes("simple "), 3),
+    "more() as a promise": later(["later", " "]),
+    iterable: [bytes("iter"), bytes(""), bytes("able ")],
+    generator: (function* () {
+      yield bytes("gener");
+      yield bytes("ator ");
+    })(),
+    "async iterable": (async function* () {
+      yield bytes("async ");
+      await Promise.resolve();
+      yield bytes("iterable ");
+    })(),
+    stream: new ReadableStream({
+      start(controller) {
+        controller.enqueue(bytes("stream "));
+        controller.close();
+      },
+    }),
+    bytes: bytes("bytes "),
+  };
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  chat.onConnect = () => {
+    chat.push("begin ");
+    chat.push(bytes("and "));
+    for (const kind in kinds) {
+      chat.pushWithProducer(kinds[kind]!);
+      chat.push("| ");
+    }
+    chat.push("end");
+  };
+  await chat.run();
+  assertEquals(
+    await written,
+    "begin and simple | later | iterable | generator | async iterable | stream | bytes | end",
+  );
+  assertEquals(chat.bytesSent, (await written).length);
+});
+
+function later(words: string[]) {
+  return { more: () => Promise.resolve(bytes(words.shift() ?? "")) };
+}
+
+Deno.test("AsyncChat.push() in one turn is one write", async () => {
+  const { conn, written } = scriptedConn(["a\r\nb\r\nc\r\n"]);
+  const chat = new Recorder(conn);
+  chat.onFrame = (frame) => {
+    chat.push(frame);
+    chat.push(bytes("\r\n"));
+  };
+  await chat.run();
+  assertEquals([await written, conn.calls.write], ["a\r\nb\r\nc\r\n", 1]);
+});
+
+Deno.test("AsyncChat.pushWithProducer() that throws ends the chat with its error", async () => {
+  const boom = new Error("disk");
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  chat.onEof = () => {};
+  chat.onError = () => {};
+  chat.onConnect = () => {
+    chat.pushWithProducer((function* () {
+      yield bytes("half");
+      throw boom;
+    })());
+    chat.push("never");
+  };
+  await chat.run();
+  await written;
+  assertEquals([chat.errors, chat.reasons], [[boom], [boom]]);
+});
+
+Deno.test("AsyncChat tells a producer at work that the peer has gone", async () => {
+  const told: unknown[] = [];
+  const stream = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      controller.enqueue(bytes("x".repeat(1_000)));
+    },
+    cancel(reason) {
+      told.push(reason);
+    },
+  });
+  const [conn, peer] = memoryPair({ capacity: 100 });
+  const chat = new Recorder(conn);
+  chat.onConnect = () => chat.pushWithProducer(stream);
+  const over = chat.run();
+  await peer.receive(500);
+  peer.reset();
+  await over;
+  assertEquals([(told[0] as Error).name, chat.reasons[0]?.name], ["ConnectionReset", "ConnectionReset"]);
+});
+
+Deno.test("AsyncChat.flushed() fulfils when what was pushed before is written, and when the chat is over", async () => {
+  const [conn, peer] = memoryPair({ capacity: 4 });
+  const chat = new Recorder(conn);
+  await chat.flushed();
+  const done: string[] = [];
+  const over = chat.run();
+  chat.push("123456");
+  const first = chat.flushed().then(() => done.push("first"));
+  chat.push("7".repeat(20_000));
+  const second = chat.flushed().then(() => done.push("second"));
+  await turns();
+  assertEquals(done, []);
+  await peer.receive(2);
+  await first;
+  assertEquals([done, chat.bufferedAmount > 19_000], [["first"], true]);
+  chat.close();
+  await second;
+  await over;
+  assertEquals([done, chat.bufferedAmount], [["first", "second"], 0]);
+  peer.close();
+});
+
+Deno.test("AsyncChat.flushed() may be awaited in a hook, with reading at a stop", async () => {
+  const [conn, peer] = memoryPair({ capacity: 10 });
+  const chat = new Recorder(conn, { highWaterMark: 10 });
+  chat.onFrame = async () => {
+    chat.push("x".repeat(1_000));
+    await chat.flushed();
+    chat.closeWhenDone();
+  };
+  const over = chat.run();
+  await peer.send("go\r\n");
+  assertEquals((await peer.receive()).length, 1_000);
+  peer.close();
+  await over;
+});
+
+// ------------------------------------------------------------------------------------------------------------------- the rest
+
+Deno.test("AsyncChat.discardBuffers() forgets input, what was gathered and output, and goes on", async () => {
+  const [conn, peer] = memoryPair({ capacity: 1 });
+  const chat = new Recorder(conn);
+  chat.onFrame = (frame) => {
+    if (frame !== "a") return;
+    chat.push("reply");
+    chat.discardBuffers();
+    assertEquals(chat.bufferedAmount, 0);
+  };
+  const over = chat.run();
+  await peer.send("a\r\nb\r\nhal");
+  await turns();
+  await peer.send("c\r\n");
+  await turns();
+  assertEquals(chat.events, ["connect", "frame a", "frame c"]);
+  chat.push("z");
+  assertEquals(await peer.receiveText(1), "z");
+  peer.close();
+  await over;
+});
+
+Deno.test("AsyncChat.detach() in a hook hands over the connection, the unread and the unsent, and another chat goes on", async () => {
+  const [conn, peer] = memoryPair();
+  const first = new Recorder(conn);
+  const second = Promise.withResolvers<Recorder>();
+  first.onFrame = () => {
+    first.push("upgrading\r\n");
+    const { conn, unread, unsent } = first.detach();
+    assertEquals([text(unread), unsent.map(text)], ["b\r\nc", ["upgrading\r\n"]]);
+    assertThrows(() => first.detach(), ChatClosedError, "Cannot detach");
+    assertThrows(() => first.push("x"), ChatClosedError);
+    const next = new Recorder(conn, { unread });
+    for (const bytes of unsent) next.push(bytes);
+    second.resolve(next);
+  };
+  const firstOver = first.run();
+  await peer.send("a\r\nb\r\nc");
+  const next = await second.promise;
+  await firstOver;
+  assertEquals([first.events, first.state, conn.closed], [["connect", "frame a", "close"], "closed", false]);
+  const nextOver = next.run();
+  await peer.send("\r\n");
+  assertEquals(await peer.receiveText(11), "upgrading\r\n");
+  peer.close();
+  await nextOver;
+  assertEquals(next.events, ["connect", "frame b", "frame c", "eof", "close"]);
+});
+
+Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is under way", async () => {
+  const [conn, peer] = memoryPair({ capacity: 1 });
+  const chat = new Recorder(conn);
+  chat.onFrame = async (frame) => {
+    if (frame === "write") {
+      chat.push("xyz");
+      await turns();
+      assertThrows(() => chat.detach(), TypeError, "Cannot detach: a write is pending");
+    } else {
+      chat.discardBuffers();
+      chat.pushWithProducer([bytes("x")]);
+      assertThrows(() => chat.detach(), TypeError, "Cannot detach: a producer is queued");
+    }
+  };
+  const over = chat.run();
+  await turns();
+  assertThrows(() => chat.detach(), TypeError, "Cannot detach: a read or a handshake is pending");
+  await peer.send("write\r\nproduce\r\n");
+  await turns(200);
+  assertEquals(chat.errors, []);
+  assertEquals(chat.events, ["connect", "frame write", "frame produce"]);
+  chat.close();
+  await over;
+  peer.close();
+});
+
+Deno.test("AsyncChat.run() without any terminator is a TypeError, and may be called again with one", async () => {
+  class Plain extends AsyncChat {
+    protected override foundTerminator() {}
+  }
+  const { conn, written } = scriptedConn(["a\n"]);
+  const chat = new Plain(conn);
+  assertThrows(() => chat.run(), TypeError, "Cannot run the chat: no terminator is set");
+  chat.setTerminator("\n");
+  await chat.run();
+  await written;
+  assertEquals(chat.framesReceived, 1);
+});
+
+Deno.test("AsyncChat.run() gives handleError the TypeError when handleConnect set no terminator either", async () => {
+  const errors: unknown[] = [];
+  class Forgetful extends AsyncChat {
+    protected override async handleConnect() {
+      await Promise.resolve();
+    }
+    protected override foundTerminator() {}
+    protected override handleError(error: unknown) {
+      errors.push(error);
+    }
+  }
+  const { conn, written } = scriptedConn(["a\n"]);
+  await new Forgetful(conn).run();
+  await written;
+  assertInstanceOf(errors[0], TypeError);
+  assertEquals([errors.length, conn.calls.read, conn.closed], [1, 0, true]);
+});
+
+Deno.test("AsyncChat refuses bad arguments at once, and says what was given and what is wanted", () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const wrong: [() => unknown, new () => Error, string][] = [
+    [() => chat.push(7 as never), TypeError, "Cannot push: a number was given, a string or a Uint8Array is wanted"],
+    [() => chat.push([1, 2] as never), TypeError, "an object of class Array was given"],
+    [() => chat.push(undefined as never), TypeError, "undefined was given"],
+    [() => chat.push(new ArrayBuffer(1) as never), TypeError, "an object of class ArrayBuffer was given"],
+    [() => chat.setTerminator(-1), RangeError, "the count is -1, a whole number from 0 on is wanted"],
+    [() => chat.setTerminator(-0.5), RangeError, "the count is -0.5"],
+    [() => chat.setTerminator(NaN), RangeError, "the count is NaN"],
+    [() => chat.setTerminator(Infinity), RangeError, "the count is Infinity"],
+    [() => chat.setTerminator(65_537), RangeError, "the count is 65537, at most 65536 is wanted"],
+    [() => chat.setTerminator([]), TypeError, "the list is empty"],
+    [() => chat.setTerminator(["\n", ""]), TypeError, "the list has an empty member"],
+    [() => chat.setTerminator([5] as never), TypeError, "a number was given"],
+    [() => chat.setTerminator(undefined as never), TypeError, "undefined was given"],
+    [() => chat.setTerminator(true as never), TypeError, "a boolean was given"],
+    [() => chat.setTerminator("\n", { maxFrameBytes: 0 }), RangeError, "maxFrameBytes is 0"],
+    [() => chat.setTerminator("\n", { onTooLong: "ignore" as never }), TypeError, 'onTooLong is "ignore"'],
+    [() => chat.pushWithProducer(5 as never), TypeError, "Cannot push with a producer: a number was given"],
+    [() => chat.pushWithProducer("text" as never), TypeError, "a string was given"],
+    [() => chat.pushWithProducer({} as never), TypeError, "an object of class Object was given"],
+    [() => new Recorder(conn, { maxFrameBytes: -1 }), RangeError, "Cannot make a chat: maxFrameBytes is -1"],
+    [() => new Recorder(conn, { highWaterMark: 0.5 }), RangeError, "highWaterMark is 0.5"],
+    [() => new Recorder(conn, { maxReadBytes: NaN }), RangeError, "maxReadBytes is NaN"],
+    [
+      () => new Recorder({ read() {} } as never),
+      TypeError,
+      "Cannot make a chat: an object of class Object has no write()",
+    ],
+    [() => new Recorder(undefined as never), TypeError, "Cannot make a chat: undefined has no read()"],
+  ];
+  for (const [call, errorClass, message] of wrong) assertThrows(call, errorClass, message);
+  assertEquals(text(chat.getTerminator() as Uint8Array), "\r\n"); // a call that failed changed nothing
+  conn.close();
+  peer.close();
+});
+
+Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is still to come", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  chat.setTerminator(5);
+  await peer.send("abc");
+  await turns();
+  assertEquals(chat.getTerminator(), 2);
+  await peer.send("de");
+  await turns();
+  assertEquals([chat.getTerminator(), chat.matchedTerminator, chat.events.at(-1)], [null, null, "frame abcde"]);
+  chat.setTerminator(["\n", "\r\n"]);
+  assertEquals((chat.getTerminator() as Uint8Array[]).map(text), ["\n", "\r\n"]);
+  await peer.send("x\r\n");
+  await turns();
+  assertEquals(text(chat.matchedTerminator!), "\r\n");
+  for (const raw of [0, "", new Uint8Array(0), null]) {
+    chat.setTerminator(raw);
+    assertEquals(chat.getTerminator(), null);
+  }
+  peer.close();
+  await over;
+});
+
+// ------------------------------------------------------------------------------------------- what once was wrong, and is not
+
+Deno.test("AsyncChat stops the input while many producers are queued, as their bytes cannot be counted", async () => {
+  const [conn, peer] = memoryPair({ capacity: 10 });
+  const chat = new Recorder(conn);
+  chat.onFrame = () => chat.pushWithProducer([bytes("x".repeat(20_000))]);
+  const over = chat.run();
+  await peer.send("\r\n".repeat(100));
+  await turns();
+  assertEquals(chat.framesReceived, 17);
+  await peer.receive(20_000);
+  await turns();
+  assertEquals(chat.framesReceived, 18);
+  chat.close();
+  await over;
+  peer.close();
+});
+
+Deno.test("AsyncChat.push() after discardBuffers() is sent, though a producer that was asked before never answers", async () => {
+  const [conn, peer] = memoryPair({ capacity: 1 });
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  chat.push("ab");
+  chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
+  await turns();
+  chat.discardBuffers(); // a write is pending, and so is the producer
+  chat.push("c");
+  assertEquals(await peer.receiveText(3), "abc"); // the write that was pending went on
+  peer.close();
+  await over;
+});
+
+Deno.test("AsyncChat.close() by a generator that is being asked ends it without blame", async () => {
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  let ended = false;
+  chat.onConnect = () =>
+    chat.pushWithProducer((function* () {
+      try {
+        yield bytes("a");
+        chat.close();
+        yield bytes("b");
+      } finally {
+        ended = true;
+      }
+    })());
+  await chat.run();
+  await written;
+  await turns();
+  assertEquals([ended, chat.errors, chat.reasons], [true, [], [undefined]]);
+});
+
+Deno.test("AsyncChat.handleError() is told once of a stream that failed, and our side is not ended as if all were sent", async () => {
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn);
+  chat.onError = () => {};
+  chat.onConnect = () => {
+    chat.pushWithProducer(new ReadableStream({ pull: (controller) => controller.error("not even an Error") }));
+    chat.closeWhenDone();
+  };
+  await chat.run();
+  await written;
+  assertEquals([chat.errors, conn.calls.closeWrite], [["not even an Error"], 0]);
+  assertEquals(chat.reasons[0]?.cause, "not even an Error");
+});
+
+Deno.test("AsyncChat copies what it says it copies, also of a node:buffer whose slice() is a view", async () => {
+  const terminator = Buffer.from("\n");
+  const unread = Buffer.from("a\nb\n");
+  const { conn, written } = scriptedConn([]);
+  const chat = new Recorder(conn, { unread });
+  chat.setTerminator(terminator);
+  terminator[0] = 0x78;
+  unread.fill(0x79);
+  await chat.run();
+  await written;
+  assertEquals(chat.events, ["connect", "frame a", "frame b", "eof", "close"]);
+});
+
+Deno.test("AsyncChat tells an iterator in hand that its turn will not come: a stream's values() stays locked else", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  let cancelled = 0;
+  const stream = new ReadableStream<Uint8Array>({ cancel: () => void cancelled++ });
+  chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
+  chat.pushWithProducer(stream.values());
+  await turns();
+  chat.close();
+  await over;
+  peer.close();
+  await turns();
+  assertEquals([cancelled, stream.locked], [1, false]);
+});
+
+Deno.test("AsyncChat.push() copies small bytes at once also behind a producer", async () => {
+  const [conn, peer] = memoryPair();
+  const chat = new Recorder(conn);
+  const over = chat.run();
+  chat.pushWithProducer([bytes("1")]);
+  const small = bytes("a");
+  chat.push(small);
+  small.fill(0x62);
+  chat.closeWhenDone();
+  assertEquals(await peer.receiveText(), "1a");
+  peer.close();
+  await over;
+});

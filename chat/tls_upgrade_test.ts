@@ -1,0 +1,244 @@
+// STARTTLS between us and programs that others have written: openssl, Python's smtplib, swaks; and between ourselves over TCP.
+import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
+import { clientTls, serverTls } from "../transports/tls.ts";
+import { AsyncChat, type ChatConn, serve, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
+import { canRun, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Takes mail, and keeps what it was told; forgets at STARTTLS who the client said it was (RFC 3207, 4.2). */
+class Smtp extends AsyncChat {
+  readonly end = Promise.withResolvers<Error | undefined>();
+  readonly told: string[] = [];
+  mail = "";
+  #secure = false;
+  #hello = "";
+  #inMail = false;
+  readonly #tls: TlsUpgrade;
+
+  constructor(conn: ChatConn, tls: TlsUpgrade) {
+    super(conn);
+    this.#tls = tls;
+  }
+  protected override handleConnect() {
+    this.setTerminator("\r\n");
+    this.push("220 localhost ESMTP\r\n");
+  }
+  protected override async foundTerminator() {
+    const text = this.takeText();
+    if (this.#inMail) {
+      this.mail = text;
+      this.#inMail = false;
+      this.setTerminator("\r\n");
+      return this.push("250 taken\r\n");
+    }
+    const verb = text.split(" ")[0]!.toUpperCase();
+    this.told.push(this.#secure ? verb : `${verb} in the open`);
+    if (verb === "EHLO") {
+      this.#hello = text;
+      this.push(this.#secure ? "250 localhost\r\n" : "250-localhost\r\n250 STARTTLS\r\n");
+    } else if (verb === "STARTTLS") {
+      this.push("220 go ahead\r\n");
+      await this.startTls(this.#tls);
+      this.#secure = true;
+      this.#hello = "";
+    } else if (verb === "DATA") {
+      this.push("354 end with a dot\r\n");
+      this.#inMail = true;
+      this.setTerminator("\r\n.\r\n", { maxFrameBytes: 1_048_576 });
+    } else if (verb === "QUIT") {
+      this.push("221 bye\r\n");
+      this.closeWhenDone();
+    } else {
+      this.push(this.#hello === "" && verb === "MAIL" ? "503 say hello first\r\n" : "250 ok\r\n");
+    }
+  }
+  protected override handleClose(reason?: Error) {
+    this.end.resolve(reason);
+  }
+}
+
+/** A mail server, and its chats in order. */
+function serveSmtp(tls: TlsUpgrade) {
+  let begun = Promise.withResolvers<Smtp>();
+  const server = serve({ hostname: "127.0.0.1", port: 0 }, (conn) => {
+    const chat = new Smtp(conn, tls);
+    begun.resolve(chat);
+    return chat;
+  });
+  return {
+    server,
+    port: (server.addr as Deno.NetAddr).port,
+    nextChat: () => begun.promise.finally(() => begun = Promise.withResolvers()),
+  };
+}
+
+/** A client that asks for TLS and says hello, and that once more inside. */
+class Client extends AsyncChat {
+  readonly heard: string[] = [];
+  readonly #certificates: string[];
+  readonly #commands = ["EHLO me\r\n", "STARTTLS\r\n", "EHLO me\r\n", "QUIT\r\n"];
+
+  constructor(conn: ChatConn, certificates: string[]) {
+    super(conn);
+    this.#certificates = certificates;
+  }
+  protected override handleConnect() {
+    this.setTerminator("\r\n");
+  }
+  protected override async foundTerminator() {
+    const line = this.takeText();
+    this.heard.push(line);
+    if (line[3] === "-") return;
+    if (line === "220 go ahead") await this.startTls(clientTls({ hostname: "localhost", caCerts: this.#certificates }));
+    if (this.#commands.length > 0) this.push(this.#commands.shift()!);
+    else this.closeWhenDone();
+  }
+}
+
+/** Whether a chat ended well. These clients do not read our end of TLS after QUIT, which may be answered with a reset. */
+async function politeEnd(chat: Smtp): Promise<boolean> {
+  const reason = await chat.end.promise;
+  return reason === undefined || (chat.told.at(-1) === "QUIT" && reason instanceof Deno.errors.ConnectionReset);
+}
+
+const EVERYTHING = ["EHLO in the open", "STARTTLS in the open", "EHLO", "QUIT"];
+
+Deno.test({
+  name: "AsyncChat.startTls() secures both ends of a TCP connection in the middle of their talk",
+  ignore: !hasCertificates,
+  async fn() {
+    using certificate = makeCertificate();
+    const { server, port, nextChat } = serveSmtp(serverTls(certificate));
+    const client = new Client(await Deno.connect({ hostname: "127.0.0.1", port }), [certificate.cert]);
+    await client.run();
+    const chat = await nextChat();
+    assertEquals(client.heard.slice(-3), ["220 go ahead", "250 localhost", "221 bye"]);
+    assertEquals([chat.told, await chat.end.promise, client.closeReason], [EVERYTHING, undefined, undefined]);
+
+    const distrusting = new Client(await Deno.connect({ hostname: "127.0.0.1", port }), []);
+    await distrusting.run();
+    assertInstanceOf(distrusting.closeReason, Deno.errors.InvalidData);
+    const refused = await nextChat();
+    assertInstanceOf(await refused.end.promise, Error);
+    assertEquals(refused.told, ["EHLO in the open", "STARTTLS in the open"]);
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "AsyncChat.startTls() of a server lets a client say nothing ahead of its handshake",
+  ignore: !hasCertificates,
+  async fn() {
+    using certificate = makeCertificate();
+    const { server, port, nextChat } = serveSmtp(serverTls(certificate));
+    for (const together of [true, false]) {
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+      conn.setNoDelay(true);
+      const [command, injected] = ["STARTTLS\r\n", "MAIL FROM:<mallory>\r\nRCPT TO:<everybody>\r\n"];
+      await conn.write(encoder.encode(together ? command + injected : command));
+      if (!together) await conn.write(encoder.encode(injected));
+      const chat = await nextChat();
+      assertInstanceOf(await chat.end.promise, Error);
+      assertEquals(chat.told, ["STARTTLS in the open"]);
+      conn.close();
+    }
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "AsyncChat.startTls() of a client ends when somebody answers ahead of the handshake",
+  ignore: !hasCertificates,
+  async fn() {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const client = new Client(await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }), []);
+    using conn = await listener.accept();
+    await conn.write(encoder.encode("220 go ahead\r\n250 injected\r\n"));
+    await client.run();
+    assertInstanceOf(client.closeReason, UnreadPlaintextError);
+    assertEquals([client.heard, await conn.read(new Uint8Array(10))], [["220 go ahead"], null]);
+  },
+});
+
+Deno.test({
+  name: "AsyncChat.startTls() serves openssl s_client -starttls smtp, in TLS 1.2 and 1.3",
+  ignore: !hasCertificates,
+  async fn() {
+    using certificate = makeCertificate();
+    const { server, port, nextChat } = serveSmtp(serverTls(certificate));
+    for (const version of ["-tls1_2", "-tls1_3"]) {
+      const child = new Deno.Command("openssl", {
+        args: [
+          "s_client",
+          "-connect",
+          `127.0.0.1:${port}`,
+          "-starttls",
+          "smtp",
+          "-CAfile",
+          `${certificate.dir}/cert.pem`,
+        ]
+          .concat("-verify_return_error", "-quiet", "-crlf", version),
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const writer = child.stdin.getWriter();
+      await writer.write(encoder.encode("EHLO me\nQUIT\n"));
+      assertEquals(decoder.decode((await child.output()).stdout), "250 localhost\r\n221 bye\r\n");
+      await writer.close().catch(() => {}); // it has ended
+      const chat = await nextChat();
+      assertEquals([chat.told, await chat.end.promise], [EVERYTHING, undefined]);
+    }
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "AsyncChat.startTls() serves Python's smtplib, which checks the certificate and sends a mail",
+  ignore: !hasCertificates || !canRun("python3"),
+  async fn() {
+    using certificate = makeCertificate();
+    const { server, port, nextChat } = serveSmtp(serverTls(certificate));
+    const { success } = await new Deno.Command("python3", {
+      args: ["-c", SMTPLIB, String(port), `${certificate.dir}/cert.pem`],
+      stdin: "null",
+      stderr: "inherit",
+    }).output();
+    const chat = await nextChat();
+    assertEquals([success, await politeEnd(chat)], [true, true]);
+    assertEquals(chat.told.slice(0, 3), EVERYTHING.slice(0, 3));
+    assertStringIncludes(chat.mail, "x".repeat(900));
+    assertEquals(chat.mail.split("\r\n").length, 300);
+    await server.shutdown();
+  },
+});
+
+const SMTPLIB = `
+import smtplib, ssl, sys
+with smtplib.SMTP("localhost", int(sys.argv[1]), source_address=("127.0.0.1", 0)) as client:
+    client.starttls(context=ssl.create_default_context(cafile=sys.argv[2]))
+    client.sendmail("a@localhost", ["b@localhost"], ("x" * 900 + "\\r\\n") * 300)
+`;
+
+Deno.test({
+  name: "AsyncChat.startTls() serves swaks --tls",
+  ignore: !hasCertificates || !canRun("swaks"),
+  async fn() {
+    using certificate = makeCertificate();
+    const { server, port, nextChat } = serveSmtp(serverTls(certificate));
+    const mail = ["--from", "a@localhost", "--to", "b@localhost", "--body", "hello from swaks"];
+    const { success, stdout } = await new Deno.Command("swaks", {
+      args: ["--server", "127.0.0.1", "--port", String(port), "--tls", "--helo", "me", ...mail],
+      stdin: "null",
+      stderr: "inherit",
+    }).output();
+    const chat = await nextChat();
+    assertEquals([success, await politeEnd(chat)], [true, true], decoder.decode(stdout));
+    assertMatch(decoder.decode(stdout), /TLS started with cipher TLSv1\.3/);
+    assertStringIncludes(chat.mail, "hello from swaks");
+    assertEquals(chat.told, [...EVERYTHING.slice(0, 3), "MAIL", "RCPT", "DATA", "QUIT"]);
+    await server.shutdown();
+  },
+});

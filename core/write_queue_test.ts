@@ -1,0 +1,241 @@
+import { assertEquals, assertLessOrEqual, assertStrictEquals, assertThrows } from "@std/assert";
+import { Outbox } from "./write_queue.ts";
+import type { Source } from "./producer.ts";
+
+const LARGEST_COPY = 16_384;
+const bytes = (text: string) => new TextEncoder().encode(text);
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** A producer as an outbox sees it: it asks nothing of it. */
+const source = (): Source => ({ pull: () => null, cancel() {} });
+
+/** Writes all that is ready; what each write had, as text. */
+function writes(outbox: Outbox): string[] {
+  const written: string[] = [];
+  for (let bytes = outbox.peek(); bytes !== null; bytes = outbox.peek()) {
+    written.push(text(bytes));
+    outbox.advance(bytes.length);
+  }
+  return written;
+}
+
+/** An outbox to which `pushed` was pushed. */
+function filled(...pushed: (string | Uint8Array | Source)[]): Outbox {
+  const outbox = new Outbox();
+  for (const item of pushed) {
+    if (typeof item === "string" || item instanceof Uint8Array) outbox.push(item);
+    else outbox.pushSource(item);
+  }
+  return outbox;
+}
+
+// ------------------------------------------------------------------------------------------------------------- coalescing
+
+Deno.test("Outbox.peek() gives null of nothing", () => {
+  assertEquals([new Outbox().peek(), filled("", new Uint8Array(0)).peek()], [null, null]);
+});
+
+Deno.test("Outbox.peek() gives small pushes as one, text as UTF-8", () => {
+  assertEquals(writes(filled("a", bytes("bc"), "", "€", bytes("d"))), ["abc€d"]);
+});
+
+Deno.test("Outbox.peek() gives many small pushes in blocks of 64 KiB, as few as that", () => {
+  const pushed = Array.from({ length: 3000 }, (_, i) => `${i} ${"x".repeat(100)}\n`);
+  for (const outbox of [filled(...pushed), filled(...pushed.map(bytes))]) {
+    const written = writes(outbox);
+    assertEquals(written.join(""), pushed.join(""));
+    assertLessOrEqual(Math.max(...written.map((each) => each.length)), 65_536);
+    assertEquals(written.length, Math.ceil(pushed.join("").length / 65_000));
+  }
+});
+
+Deno.test("Outbox.push() of a byte at a time copies no more than a few times what is pushed", () => {
+  const outbox = new Outbox();
+  const { set } = Uint8Array.prototype;
+  let copied = 0;
+  Uint8Array.prototype.set = function (this: Uint8Array, source: ArrayLike<number>, offset?: number) {
+    copied += source.length;
+    set.call(this, source, offset);
+  };
+  try {
+    for (let pushed = 0; pushed < 200_000; pushed++) outbox.push(new Uint8Array(1));
+  } finally {
+    Uint8Array.prototype.set = set;
+  }
+  assertEquals(outbox.bufferedAmount, 200_000);
+  assertLessOrEqual(copied, 400_000);
+});
+
+Deno.test("Outbox.push() copies bytes up to 16 KiB, whose owner may use them again at once", () => {
+  for (const size of [1, 512, LARGEST_COPY]) {
+    const data = new Uint8Array(size).fill(0x61);
+    const outbox = filled(data);
+    data.fill(0);
+    assertEquals(writes(outbox), ["a".repeat(size)]);
+  }
+});
+
+Deno.test("Outbox.push() lends larger bytes: the very same are written", () => {
+  const data = new Uint8Array(LARGEST_COPY + 1);
+  assertStrictEquals(filled(data).peek(), data);
+});
+
+Deno.test("Outbox.peek() gives a large push by itself, between the small ones before and after it", () => {
+  const large = "x".repeat(LARGEST_COPY + 1);
+  assertEquals(writes(filled("a", "b", bytes(large), "c", "d")), ["ab", large, "cd"]);
+  assertEquals(writes(filled("a", "b", large, "c", "d")), ["ab", large, "cd"]);
+});
+
+Deno.test("Outbox.push() takes text of any length and any characters", () => {
+  for (const unit of ["x", "é", "€", "😀", "\ud800", "\udc00"]) {
+    for (const count of [1, 170, 171, 2730, 2731, 5461, 5462, 16_384, 16_385, 40_000]) {
+      const pushed = unit.repeat(count);
+      assertEquals(writes(filled("<", pushed, ">")).join(""), `<${pushed.toWellFormed()}>`, `${count} of ${unit}`);
+    }
+  }
+});
+
+// -------------------------------------------------------------------------------------------------- what a write has got
+
+Deno.test("Outbox.push() adds nothing to the memory that a write has got", () => {
+  const outbox = filled("ab");
+  const writing = outbox.peek()!;
+  const memory = new Uint8Array(writing.buffer);
+  const before = memory.slice();
+  outbox.push("cd");
+  outbox.push(bytes("ef"));
+  assertEquals([text(writing), memory], ["ab", before]);
+  outbox.advance(2);
+  assertEquals(writes(outbox), ["cdef"]);
+});
+
+Deno.test("Outbox.push() adds nothing to what is left after a short write either", () => {
+  const outbox = filled("abcd");
+  outbox.peek();
+  outbox.advance(1);
+  outbox.push("ef");
+  const writing = outbox.peek()!;
+  const memory = new Uint8Array(writing.buffer);
+  const before = memory.slice();
+  outbox.push("gh");
+  assertEquals([text(writing), memory], ["bcd", before]);
+  outbox.advance(3);
+  assertEquals(writes(outbox), ["efgh"]);
+});
+
+Deno.test("Outbox.peek() gives the same bytes again until they are written", () => {
+  const outbox = filled("ab");
+  assertStrictEquals(outbox.peek(), outbox.peek());
+});
+
+Deno.test("Outbox.advance() after a short write leaves the rest", () => {
+  const large = "x".repeat(LARGEST_COPY + 1);
+  const outbox = filled("abc", large);
+  const sizes = [1, 0, 2, 5, LARGEST_COPY - 4];
+  const left = sizes.map((size) => {
+    outbox.peek();
+    outbox.advance(size);
+    return outbox.bufferedAmount;
+  });
+  assertEquals(left, [LARGEST_COPY + 3, LARGEST_COPY + 3, LARGEST_COPY + 1, LARGEST_COPY - 4, 0]);
+  assertEquals(outbox.peek(), null);
+});
+
+Deno.test("Outbox.advance() refuses more than was given, and what is no count", () => {
+  for (const count of [-1, 3, 0.5, NaN, Infinity, "1", undefined, null]) {
+    const outbox = filled("ab", bytes("x".repeat(LARGEST_COPY + 1)));
+    outbox.peek();
+    const error = assertThrows(() => outbox.advance(count as number), RangeError);
+    assertEquals(error.message, `Cannot go on writing: the connection says ${count} of 2 bytes are written`);
+    assertEquals(outbox.bufferedAmount, LARGEST_COPY + 3);
+  }
+});
+
+Deno.test("Outbox.writing is from peek() to the end of what it gave", () => {
+  const outbox = filled("ab");
+  const seen = [outbox.writing];
+  outbox.peek();
+  seen.push(outbox.writing);
+  outbox.advance(1);
+  seen.push(outbox.writing);
+  outbox.advance(1);
+  seen.push(outbox.writing);
+  assertEquals(seen, [false, true, true, false]);
+});
+
+// ----------------------------------------------------------------------------------------------------------- amount, seal
+
+Deno.test("Outbox.bufferedAmount counts the bytes that are pushed or made, and not yet written", () => {
+  const only = source();
+  const outbox = new Outbox();
+  const seen = [outbox.bufferedAmount];
+  const steps: (() => void)[] = [
+    () => outbox.push("€"),
+    () => outbox.pushSource(only),
+    () => outbox.push("€€"),
+    () => outbox.push(bytes("b")),
+    () => outbox.feed(only, bytes("1234")),
+    () => void outbox.peek(),
+    () => outbox.advance(7),
+    () => outbox.feed(only, null),
+    () => void writes(outbox),
+  ];
+  for (const step of steps) {
+    step();
+    seen.push(outbox.bufferedAmount);
+  }
+  assertEquals(seen, [0, 3, 3, 9, 10, 14, 14, 7, 7, 0]);
+});
+
+Deno.test("Outbox.seal() says that no more will be pushed, and drops nothing", () => {
+  const outbox = filled("a");
+  assertEquals(outbox.sealed, false);
+  outbox.seal();
+  assertEquals([outbox.sealed, writes(outbox), outbox.sealed], [true, ["a"], true]);
+});
+
+// ------------------------------------------------------------------------------------------------------- clear(), unsent()
+
+Deno.test("Outbox.clear() drops all and gives the producers that waited, the one at work first", () => {
+  const [first, second] = [source(), source()];
+  const outbox = filled("a", first, "b", second, "c");
+  outbox.feed(first, bytes("1"));
+  const dropped = outbox.clear();
+  assertEquals(dropped.length, 2);
+  assertStrictEquals(dropped[0], first);
+  assertStrictEquals(dropped[1], second);
+  assertEquals([outbox.bufferedAmount, outbox.peek(), outbox.current, outbox.writtenTicket], [0, null, null, 5]);
+  assertEquals(outbox.clear(), []);
+});
+
+Deno.test("Outbox.clear() while a write is pending: what it says is not heard, and what is pushed then is", () => {
+  const outbox = filled("abc");
+  outbox.peek();
+  outbox.clear();
+  assertEquals(outbox.writing, false);
+  outbox.push("d");
+  outbox.advance(3);
+  assertEquals([outbox.bufferedAmount, outbox.writtenTicket], [1, 1]);
+  assertEquals([writes(outbox), outbox.writtenTicket], [["d"], 2]);
+});
+
+Deno.test("Outbox.clear() forgets that bytes were lent: a producer pushed then is asked", () => {
+  const outbox = filled(new Uint8Array(LARGEST_COPY + 1));
+  outbox.peek();
+  outbox.clear();
+  const only = source();
+  outbox.pushSource(only);
+  assertStrictEquals(outbox.source(), only);
+});
+
+Deno.test("Outbox.unsent() gives what is not written, in order, and leaves it", () => {
+  const large = new Uint8Array(LARGEST_COPY + 1);
+  const outbox = filled("abc", large, "d");
+  outbox.peek();
+  outbox.advance(1);
+  const unsent = outbox.unsent();
+  assertEquals(unsent, [bytes("bc"), large, bytes("d")]);
+  assertStrictEquals(unsent[1], large);
+  assertEquals(outbox.bufferedAmount, 2 + large.length + 1);
+  assertEquals(new Outbox().unsent(), []);
+});

@@ -1,0 +1,249 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { concat } from "@std/bytes/concat";
+import type { ServerStats } from "./types.ts";
+import { AsyncChat, HandshakeTimeoutError, ProxyHeaderError, serve, type ServeOptions } from "../mod.ts";
+import { readProxyHeader } from "./proxy_protocol.ts";
+import { FakeClock, memoryPair } from "../testing/mod.ts";
+
+const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
+const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
+
+const LINE = bytes("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n");
+const BINARY = concat([
+  bytes("\r\n\r\n\0\r\nQUIT\n"),
+  Uint8Array.of(0x21, 0x11, 0, 18, 192, 0, 2, 1, 198, 51, 100, 2, 0xdc, 0x04, 0x01, 0xbb, 4, 0, 3, 1, 2, 3),
+]);
+const LOCAL = concat([bytes("\r\n\r\n\0\r\nQUIT\n"), Uint8Array.of(0x20, 0, 0, 0)]);
+
+Deno.test("readProxyHeader() shows the client's address and leaves what is behind the header, at every cut", async () => {
+  for (const header of [LINE, BINARY]) {
+    const sent = concat([header, bytes("hello")]);
+    for (let cut = 0; cut <= sent.length; cut++) {
+      const [ours, theirs] = memoryPair();
+      const sending = theirs.sendInPieces([sent.subarray(0, cut), sent.subarray(cut)]);
+      await readProxyHeader({ trusted: () => true }).run(ours);
+      assertEquals<unknown>(ours.remoteAddr, { transport: "tcp", hostname: "192.0.2.1", port: 56_324 });
+      assertEquals<unknown>(ours.localAddr, { transport: "tcp", hostname: "198.51.100.2", port: 443 });
+      assertEquals(await ours.receiveText(5), "hello", `cut at ${cut}`);
+      await sending;
+      ours.close();
+      theirs.close();
+    }
+  }
+});
+
+Deno.test("readProxyHeader() refuses a header that is cut off anywhere", async () => {
+  for (const header of [LINE, BINARY, LOCAL]) {
+    for (let cut = 0; cut < header.length; cut++) {
+      const [ours, theirs] = memoryPair();
+      await theirs.send(header.subarray(0, cut));
+      theirs.close();
+      const error = await assertRejects(() => readProxyHeader({ trusted: () => true }).run(ours), ProxyHeaderError);
+      assertEquals([error.received, error.message.includes("the connection ends before it does")], [cut, true]);
+      ours.close();
+    }
+  }
+});
+
+Deno.test("readProxyHeader() leaves the connection's own address for LOCAL", async () => {
+  const [ours, theirs] = memoryPair();
+  await theirs.send(LOCAL);
+  await readProxyHeader({ trusted: () => true }).run(ours);
+  assertEquals(ours.remoteAddr.name, "theirs");
+  ours.close();
+  theirs.close();
+});
+
+Deno.test("readProxyHeader() trusts whom it is told to trust", async () => {
+  const trusts = async (trusted: string[], remoteAddr: unknown) => {
+    const [ours, theirs] = memoryPair();
+    await theirs.send(LOCAL);
+    Object.defineProperty(ours, "remoteAddr", { value: remoteAddr });
+    const outcome = await readProxyHeader({ trusted }).run(ours).then(() => true, (error) => error);
+    ours.close();
+    theirs.close();
+    if (outcome === true) return true;
+    assertInstanceOf(outcome, ProxyHeaderError);
+    assertEquals(theirs.calls.write, 1); // and not one byte was read
+    return false;
+  };
+  assertEquals(await trusts(["10.0.0.0/8", "::1"], { hostname: "10.1.2.3" }), true);
+  assertEquals(await trusts(["10.0.0.0/8", "::1"], { hostname: "::1" }), true);
+  assertEquals(await trusts(["10.0.0.0/8"], { hostname: "::ffff:10.1.2.3" }), true);
+  assertEquals(await trusts(["10.0.0.0/8", "::1"], { hostname: "11.1.2.3" }), false);
+  assertEquals(await trusts([], { hostname: "10.1.2.3" }), false);
+  assertEquals(await trusts(["0.0.0.0/0", "::/0"], { transport: "unix", path: "/x" }), false);
+  assertEquals(await trusts(["0.0.0.0/0", "::/0"], undefined), false);
+});
+
+Deno.test("serve() refuses proxyProtocol options that would trust nobody it could tell, and a time that is none", () => {
+  const accept = () => new Echo(memoryPair()[0]);
+  for (const trusted of [["10.0.0.0/33"], ["proxy.example"], [undefined], "10.0.0.1", undefined]) {
+    assertThrows(
+      () => serve({ port: 0, proxyProtocol: { trusted: trusted as never } }, accept),
+      TypeError,
+      "Cannot serve: proxyProtocol.trusted has",
+    );
+  }
+  assertThrows(
+    () => serve({ port: 0, proxyProtocol: { trusted: [], timeoutMs: 0 } }, accept),
+    RangeError,
+    "proxyProtocol.timeoutMs is 0, 1 or more is wanted",
+  );
+});
+
+// ------------------------------------------------------------------------------------------------------------- real sockets
+
+class Echo extends AsyncChat {
+  protected override handleConnect() {
+    this.setTerminator("\n");
+  }
+  protected override foundTerminator() {
+    const { hostname } = this.conn.remoteAddr as Deno.NetAddr;
+    this.push(`${hostname} ${this.takeText()}\n`);
+  }
+}
+
+/** A server behind a proxy, and what its onError was told. */
+function proxied(options: Partial<ServeOptions> = {}) {
+  const errors: unknown[] = [];
+  let told = Promise.withResolvers<void>();
+  const onError = (error: unknown) => {
+    errors.push(error);
+    told.resolve();
+  };
+  const server = serve(
+    { hostname: "127.0.0.1", port: 0, proxyProtocol: { trusted: ["127.0.0.0/8"] }, onError, ...options },
+    (conn) => new Echo(conn),
+  );
+  const { port } = server.addr as Deno.NetAddr;
+  const nextError = async () => {
+    await told.promise;
+    told = Promise.withResolvers();
+    return errors.at(-1);
+  };
+  return { server, port, errors, nextError };
+}
+
+/** Sends pieces and gives back what comes first; "" when the server closes instead. */
+async function ask(port: number, ...pieces: Uint8Array[]): Promise<string> {
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  conn.setNoDelay(true);
+  for (const piece of pieces) await conn.write(piece).catch(() => {}); // it may be closed already
+  return await read(conn);
+}
+
+async function read(conn: Deno.Conn): Promise<string> {
+  const answer = new Uint8Array(1_000);
+  const count = await conn.read(answer).catch(() => null); // closed with bytes unread, a connection is reset
+  return new TextDecoder().decode(answer.subarray(0, count ?? 0));
+}
+
+Deno.test({
+  name: "serve() shows a chat the address of the proxy's client, and the bytes behind the header first",
+  ignore: !net,
+  async fn() {
+    const { server, port, errors } = proxied();
+    assertEquals(await ask(port, concat([LINE, bytes("one\n")])), "192.0.2.1 one\n");
+    assertEquals(await ask(port, concat([BINARY, bytes("two\n")])), "192.0.2.1 two\n");
+    assertEquals(await ask(port, BINARY.subarray(0, 13), BINARY.subarray(13), bytes("three\n")), "192.0.2.1 three\n");
+    assertEquals(await ask(port, LOCAL, bytes("four\n")), "127.0.0.1 four\n");
+    assertEquals([errors, server.stats.acceptErrors], [[], 0]);
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "serve() ends one connection for a bad header, tells onError why, and goes on",
+  ignore: !net,
+  async fn() {
+    const { server, port, nextError } = proxied();
+    const bad: [Uint8Array, string][] = [
+      [bytes("GET / HTTP/1.1\r\n\r\n"), "it begins neither with PROXY nor"], // missing
+      [bytes("PROXY UNKNOWN ".padEnd(200, "x")), "it has no line end in 107 bytes"], // too long
+      [concat([LINE.subarray(0, -2), bytes("\nhello\n")]), "it ends with a bare LF"],
+      [concat([bytes("\r\n\r\n\0\r\nQUIT\n"), Uint8Array.of(0x21, 0x11, 0xff, 0xff)]), "it has 65551 bytes"],
+    ];
+    for (const [sent, problem] of bad) {
+      assertEquals(await ask(port, sent), "");
+      const error = await nextError();
+      assertInstanceOf(error, ProxyHeaderError);
+      assert(error.message.startsWith(`Cannot take the PROXY header: ${problem}`), error.message);
+    }
+    const { accepted, acceptErrors } = server.stats;
+    assertEquals([accepted, acceptErrors, server.connections], [0, bad.length, 0]);
+    assertEquals(await ask(port, LINE, bytes("next\n")), "192.0.2.1 next\n");
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "serve() closes what does not come from a trusted proxy, unread",
+  ignore: !net,
+  async fn() {
+    const { server, port, nextError } = proxied({ proxyProtocol: { trusted: ["192.0.2.0/24"] } });
+    assertEquals(await ask(port, LINE, bytes("hello\n")), "");
+    const error = await nextError();
+    assertInstanceOf(error, ProxyHeaderError);
+    assertEquals(error.received, 0);
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "serve() takes in others while a header is awaited, and ends that wait in time",
+  ignore: !net,
+  async fn() {
+    const clock = new FakeClock();
+    const { server, port, nextError } = proxied({ clock });
+    using slow = await Deno.connect({ hostname: "127.0.0.1", port });
+    await slow.write(LINE.subarray(0, 20));
+    assertEquals(await ask(port, LINE, bytes("meanwhile\n")), "192.0.2.1 meanwhile\n");
+    clock.advance(4_999);
+    assertEquals(server.stats.acceptErrors, 0);
+    clock.advance(1);
+    const error = await nextError();
+    assertInstanceOf(error, HandshakeTimeoutError);
+    assertEquals(error.limitMs, 5_000);
+    assertEquals(await read(slow), "");
+    await server.shutdown();
+    assertEquals(clock.pending, 0);
+  },
+});
+
+Deno.test({
+  name: "serve() counts connections whose header is awaited to maxConnections, and closes them when it stops",
+  ignore: !net,
+  async fn() {
+    const { server, port, errors } = proxied({ maxConnections: 1 });
+    using silent = await Deno.connect({ hostname: "127.0.0.1", port });
+    using second = await Deno.connect({ hostname: "127.0.0.1", port });
+    await second.write(concat([LINE, bytes("second\n")]));
+    await silent.write(bytes("x")); // a fault, and the next is taken in
+    assertEquals(await read(second), "192.0.2.1 second\n");
+    assertEquals([errors.length, server.connections], [1, 1]);
+    await server.shutdown();
+
+    const stopped = proxied();
+    using waiting = await Deno.connect({ hostname: "127.0.0.1", port: stopped.port });
+    assertEquals(await ask(stopped.port, LINE, bytes("x\n")), "192.0.2.1 x\n"); // so that one was taken in
+    await stopped.server.shutdown();
+    assertEquals([await read(waiting), stopped.errors], ["", []]);
+  },
+});
+
+Deno.test({
+  name: "serve() counts the clients' addresses to maxConnectionsPerAddress, not the proxy's",
+  ignore: !net,
+  async fn() {
+    const { server, port } = proxied({ maxConnectionsPerAddress: 1, refusal: "full\n" });
+    using first = await Deno.connect({ hostname: "127.0.0.1", port });
+    await first.write(concat([LINE, bytes("a\n")]));
+    assertEquals(await read(first), "192.0.2.1 a\n");
+    assertEquals(await ask(port, BINARY), "full\n");
+    assertEquals(await ask(port, bytes("PROXY TCP4 192.0.2.9 198.51.100.2 1 2\r\nb\n")), "192.0.2.9 b\n");
+    const { accepted, refused }: ServerStats = server.stats;
+    assertEquals([accepted, refused], [2, 1]);
+    await server.shutdown();
+  },
+});

@@ -1,0 +1,127 @@
+import { assert, assertEquals, assertInstanceOf, assertStringIncludes, assertThrows } from "@std/assert";
+import { AsyncChat, serve, type ServeOptions } from "../mod.ts";
+import { serveGreeter } from "../server.ts";
+import { memoryPair } from "../testing/mod.ts";
+import { canRun } from "../tools/certificate.ts";
+
+class Echo extends AsyncChat {
+  protected override handleConnect() {
+    this.setTerminator("\n");
+  }
+  protected override foundTerminator() {
+    this.push(`${this.takeText()}!\n`);
+  }
+}
+
+/** Deno allows Unix sockets one by one: the task "test" names this one. */
+const path = `${Deno.cwd()}/.socket`;
+const allowed = Deno.build.os !== "windows" && ([
+  { name: "read", path },
+  { name: "write", path },
+  { name: "net", host: `unix:${path}` },
+] as const).every((permission) => Deno.permissions.querySync(permission).state === "granted");
+
+async function ask(): Promise<string> {
+  using conn = await Deno.connect({ transport: "unix", path });
+  await conn.write(new TextEncoder().encode("hello\n"));
+  const answer = new Uint8Array(100);
+  return new TextDecoder().decode(answer.subarray(0, await conn.read(answer) ?? 0));
+}
+
+function exists(): boolean {
+  try {
+    return Deno.lstatSync(path) !== null;
+  } catch {
+    return false;
+  }
+}
+
+/** Leaves a socket behind as a server does that was killed. */
+function leaveStale() {
+  const script = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])";
+  new Deno.Command("python3", { args: ["-c", script, path], stdin: "null" }).outputSync();
+  assertEquals(exists(), true);
+}
+
+const accept = (conn: Deno.Conn) => new Echo(conn);
+
+Deno.test({
+  name: "serve() listens on a Unix socket, and removes it at the end",
+  ignore: !allowed,
+  async fn() {
+    let told: Deno.Addr | undefined;
+    const server = serve({ path, onListen: (addr) => told = addr }, accept);
+    assertEquals([told, server.addr], [{ transport: "unix", path }, { transport: "unix", path }]);
+    assertEquals(await ask(), "hello!\n");
+    assertEquals(exists(), true);
+    await server.shutdown();
+    assertEquals([exists(), server.stats.closes], [false, { done: 1 }]);
+  },
+});
+
+Deno.test({
+  name: "serve() takes over a socket that a dead server has left behind",
+  ignore: !allowed || !canRun("python3"),
+  async fn() {
+    leaveStale();
+    const listening = Promise.withResolvers<Deno.Addr>();
+    const server = serve({ path, onListen: listening.resolve }, accept);
+    server.unref();
+    server.ref();
+    await listening.promise;
+    assertEquals(await ask(), "hello!\n");
+    assertEquals(await ask(), "hello!\n");
+    await server.shutdown();
+    assertEquals(exists(), false);
+
+    leaveStale();
+    const stopped = serve({ path }, accept); // before it has found out
+    await stopped.shutdown();
+    Deno.removeSync(path);
+  },
+});
+
+Deno.test({
+  name: "serve() does not take a socket from a server that lives, nor a file that is none",
+  ignore: !allowed,
+  async fn() {
+    const first = serve({ path }, accept);
+    const errors: unknown[] = [];
+    let listens = false;
+    const onListen = () => void (listens = true);
+    const second = serve({ path, onListen, onError: (error) => errors.push(error) }, accept);
+    await second.finished;
+    assertInstanceOf(errors[0], Deno.errors.AddrInUse);
+    assertEquals([errors.length, listens], [1, false]);
+    assertEquals(await ask(), "hello!\n");
+    await first.shutdown();
+
+    Deno.writeTextFileSync(path, "precious");
+    assertThrows(() => serve({ path }, accept), Deno.errors.AddrInUse);
+    assertEquals(Deno.readTextFileSync(path), "precious");
+    Deno.removeSync(path);
+  },
+});
+
+Deno.test({
+  name: "serveGreeter() greets curl --unix-socket",
+  ignore: !allowed || !canRun("curl"),
+  async fn() {
+    await using _server = serveGreeter({ path });
+    const args = ["--silent", "--unix-socket", path, "http://localhost/kongxx"];
+    const { success, stdout } = await new Deno.Command("curl", { args, stdin: "null" }).output();
+    assert(success);
+    assertStringIncludes(new TextDecoder().decode(stdout), "Hello kongxx! ");
+  },
+});
+
+Deno.test("serve() wants a port or a path, and no TLS on a path", () => {
+  const refused: [ServeOptions, string][] = [
+    [{}, "port and path are both given or both left out, one of them is wanted"],
+    [{ port: 0, path: "x" }, "port and path are both given or both left out, one of them is wanted"],
+    [{ path: "x", cert: "x", key: "x" }, "cert and path are given, one of them is wanted"],
+  ];
+  for (const [options, problem] of refused) {
+    assertThrows(() => serve(options, () => new Echo(memoryPair()[0])), TypeError, `Cannot serve: ${problem}`);
+  }
+});

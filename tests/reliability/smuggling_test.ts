@@ -1,0 +1,37 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { serveGreeter } from "../../server.ts";
+import { canRun } from "./processes.ts";
+import { SHAPES } from "./smuggling.ts";
+import { faultIn } from "./strict.ts";
+import { answersIn, exchange, fromLatin1 } from "./wire.ts";
+
+const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+Deno.test({
+  name: "Greeter answers each shape of request smuggling with its status, and nothing behind one that it refuses",
+  ignore: !await canRun(),
+  async fn() {
+    await using server = serveGreeter({ port: 0, hostname: "127.0.0.1" });
+    const { port } = server.addr as Deno.NetAddr;
+    assert(SHAPES.length > 100);
+    for (const [name, bytes, statuses] of SHAPES) {
+      const { text, end } = await exchange(port, fromLatin1(bytes + SMUGGLED));
+      assertEquals(end, "end", name);
+      const answers = answersIn(text);
+      assertEquals(answers.map(({ status }) => status), statuses, name);
+      const smuggled = answers.map(({ body }) => body.includes("Hello smuggled!"));
+      assertEquals(smuggled, statuses.length === 1 ? [false] : [false, true], name);
+      if (statuses.length === 1) assertStringIncludes(text, "\r\nConnection: close\r\n", name);
+    }
+  },
+});
+
+Deno.test("The second opinion refuses every shape that the greeter calls a bad request, but for those beyond its rules", () => {
+  // Not its business: what a host and a number of a sane size are, and other schemes.
+  const beyond = /^(Host (as|with)|Content-Length above|absolute form of another)/;
+  for (const [name, bytes, statuses] of SHAPES) {
+    const [head] = bytes.replace(/^(\r\n)+/, "").split("\r\n\r\n") as [string];
+    const refused = [400, 501, 505].includes(statuses[0]!);
+    if (!beyond.test(name)) assertEquals(faultIn(head) !== null, refused, name);
+  }
+});
