@@ -14,7 +14,7 @@ import {
   type TlsUpgrade,
 } from "./chat/options.ts";
 import { ReceiveBuffer } from "./core/receive_buffer.ts";
-import { Deadlines, shortestLimit, type TimeoutKind } from "./core/time_limits.ts";
+import { shortestLimit, TimeLimits, type TimeoutKind } from "./core/time_limits.ts";
 import {
   asError,
   ChatClosedError,
@@ -23,13 +23,13 @@ import {
   FrameTooLongError,
   OutgoingOverflowError,
 } from "./core/errors.ts";
-import { Gatherer } from "./core/frame_collector.ts";
+import { FrameCollector } from "./core/frame_collector.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
 import { FrameSplitter, type Step, type Terminator } from "./core/frame_splitter.ts";
 import { closeChannel, connectChannel, errorChannel } from "./chat/diagnostics.ts";
 import { startTls } from "./chat/tls_upgrade.ts";
-import { Sweep, type Swept } from "./chat/coarse_timer.ts";
-import { WritePump } from "./chat/writer.ts";
+import { CoarseTimer, type TimerMember } from "./chat/coarse_timer.ts";
+import { Writer } from "./chat/writer.ts";
 
 /** Where a chat is in its life: not yet run, running, sending its last words, over. */
 export type ChatState = "new" | "open" | "closing" | "closed";
@@ -85,9 +85,9 @@ export abstract class AsyncChat implements AsyncDisposable {
   readonly #options: ResolvedChatOptions;
   readonly #buffer: ReceiveBuffer; //      in:  read -> buffer -> splitter -> hook
   readonly #splitter: FrameSplitter;
-  readonly #gathered = new Gatherer();
-  #writer: WritePump; //                   out: push -> outbox -> write
-  #plainWriter: WritePump | null = null; // what did so before startTls()
+  readonly #gathered = new FrameCollector();
+  #writer: Writer; //                   out: push -> outbox -> write
+  #plainWriter: Writer | null = null; // what did so before startTls()
   #conn: ChatConn;
 
   #state: ChatState = "new";
@@ -104,7 +104,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   #timeout: ChatTimeoutError | null = null; // to be told next
   #upgrading: Promise<void> | undefined; // on the way to TLS: nothing is read, told or written
   #paused = false; //                      nothing is read or told for want of room in the output
-  #swept: Swept | null = null; //          where its time limits are watched
+  #swept: TimerMember | null = null; //          where its time limits are watched
   #callOffLinger: (() => void) | null = null;
   #closeTold = false; //                   handleClose was called: no hook follows
   #over: Promise<void> | null = null; //   what run() gives: made by its first call
@@ -706,17 +706,17 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#writer.start(this.#conn);
   }
 
-  #newWriter(): WritePump {
-    return new WritePump(this.#conn, (error) => this.#outputEnded(error), (error) => this.#producerFailed(error));
+  #newWriter(): Writer {
+    return new Writer(this.#conn, (error) => this.#outputEnded(error), (error) => this.#producerFailed(error));
   }
 
   #watchTime(): void {
-    const patienceMs = shortestLimit(this.#options);
-    if (patienceMs === Infinity || this.#state === "closed") return;
+    const toleranceMs = shortestLimit(this.#options);
+    if (toleranceMs === Infinity || this.#state === "closed") return;
     const { clock } = this.#options;
-    const deadlines = new Deadlines(this.#options, clock.now());
+    const deadlines = new TimeLimits(this.#options, clock.now());
     this.#swept = {
-      patienceMs,
+      toleranceMs,
       look: (now) => {
         const kind = deadlines.look(now, {
           peerWaits: this.#held !== null || this.#paused || this.#inputOver || this.#state !== "open",
@@ -729,7 +729,7 @@ export abstract class AsyncChat implements AsyncDisposable {
         if (kind !== null) this.#timedOut(kind);
       },
     };
-    Sweep.of(clock).add(this.#swept);
+    CoarseTimer.of(clock).add(this.#swept);
   }
 
   #timedOut(kind: TimeoutKind): void {
@@ -758,7 +758,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     this.#state = "closed";
     this.#closedUnderHook = this.#held !== null;
     this.#callOffLinger?.();
-    if (this.#swept !== null) Sweep.of(this.#options.clock).delete(this.#swept);
+    if (this.#swept !== null) CoarseTimer.of(this.#options.clock).delete(this.#swept);
     this.#buffer.clear();
     this.#writer.stop(this.#reason);
     this.#writer.release();

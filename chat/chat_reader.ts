@@ -8,7 +8,7 @@ import { type ChatConn, checkByteCount } from "./options.ts";
 import { ReceiveBuffer } from "../core/receive_buffer.ts";
 import { decodeText } from "../core/text.ts";
 import { IncompleteFrameError } from "../core/errors.ts";
-import { Gatherer } from "../core/frame_collector.ts";
+import { FrameCollector } from "../core/frame_collector.ts";
 import { FrameSplitter, type Terminator } from "../core/frame_splitter.ts";
 
 /** The limits of a {@linkcode ChatReader}. */
@@ -54,7 +54,7 @@ export class ChatReader {
   readonly #conn: Pick<ChatConn, "read">;
   readonly #buffer: ReceiveBuffer;
   readonly #splitter: FrameSplitter;
-  readonly #gathered = new Gatherer();
+  readonly #gathered = new FrameCollector();
   readonly #maxFrameBytes: number;
   #reading = false;
   #ended = false;

@@ -1,9 +1,9 @@
 import type { Clock } from "./clock.ts";
 
 /** Something that is to be looked at now and then. */
-export interface Swept {
+export interface TimerMember {
   /** What it can bear to be noticed late, in milliseconds. */
-  readonly patienceMs: number;
+  readonly toleranceMs: number;
   /** Called with the time. */
   look(now: number): void;
 }
@@ -13,16 +13,16 @@ const SHORTEST_TICK_MS = 10;
 const LONGEST_TICK_MS = 1_000;
 
 /** One timer for all that is looked at: ten thousand chats cost ten thousand looks a second at most, and no timer each. */
-export class Sweep {
+export class CoarseTimer {
   readonly #clock: Clock;
-  readonly #members = new Set<Swept>();
+  readonly #members = new Set<TimerMember>();
   #tickMs = Infinity;
   #callOff: (() => void) | null = null;
 
   /** The sweep of a clock: everything that goes by that clock shares it. */
-  static of(clock: Clock): Sweep {
+  static of(clock: Clock): CoarseTimer {
     let sweep = sweeps.get(clock);
-    if (sweep === undefined) sweeps.set(clock, sweep = new Sweep(clock));
+    if (sweep === undefined) sweeps.set(clock, sweep = new CoarseTimer(clock));
     return sweep;
   }
 
@@ -31,7 +31,7 @@ export class Sweep {
   }
 
   /** Looks at `member` from now on. */
-  add(member: Swept): void {
+  add(member: TimerMember): void {
     this.#members.add(member);
     const tickMs = tickFor(member);
     if (tickMs >= this.#tickMs) return;
@@ -40,7 +40,7 @@ export class Sweep {
   }
 
   /** Looks at it no more. */
-  delete(member: Swept): void {
+  delete(member: TimerMember): void {
     this.#members.delete(member);
     if (this.#members.size > 0) return;
     this.#callOff?.();
@@ -66,8 +66,8 @@ export class Sweep {
   }
 }
 
-const sweeps = new WeakMap<Clock, Sweep>();
+const sweeps = new WeakMap<Clock, CoarseTimer>();
 
-function tickFor({ patienceMs }: Swept): number {
-  return Math.min(Math.max(patienceMs / 10, SHORTEST_TICK_MS), LONGEST_TICK_MS);
+function tickFor({ toleranceMs }: TimerMember): number {
+  return Math.min(Math.max(toleranceMs / 10, SHORTEST_TICK_MS), LONGEST_TICK_MS);
 }

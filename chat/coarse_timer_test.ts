@@ -1,26 +1,26 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { Sweep } from "./coarse_timer.ts";
+import { CoarseTimer } from "./coarse_timer.ts";
 import { FakeClock } from "../testing/mod.ts";
 
 /** Something that writes down when it was looked at. */
-function member(patienceMs: number, onLook: () => void = () => {}) {
+function member(toleranceMs: number, onLook: () => void = () => {}) {
   const looks: number[] = [];
   const look = (now: number) => {
     looks.push(now);
     onLook();
   };
-  return { patienceMs, look, looks };
+  return { toleranceMs, look, looks };
 }
 
-Deno.test("Sweep.of() gives one sweep to a clock", () => {
+Deno.test("CoarseTimer.of() gives one sweep to a clock", () => {
   const clock = new FakeClock();
-  assertStrictEquals(Sweep.of(clock), Sweep.of(clock));
-  assertEquals(Sweep.of(clock) === Sweep.of(new FakeClock()), false);
+  assertStrictEquals(CoarseTimer.of(clock), CoarseTimer.of(clock));
+  assertEquals(CoarseTimer.of(clock) === CoarseTimer.of(new FakeClock()), false);
 });
 
-Deno.test("Sweep looks at all its members with one timer, ten times in the shortest patience", () => {
+Deno.test("CoarseTimer looks at all its members with one timer, ten times in the shortest patience", () => {
   const clock = new FakeClock();
-  const sweep = new Sweep(clock);
+  const sweep = new CoarseTimer(clock);
   const members = Array.from({ length: 1_000 }, () => member(1_000));
   for (const each of members) sweep.add(each);
   assertEquals(clock.pending, 1);
@@ -30,9 +30,9 @@ Deno.test("Sweep looks at all its members with one timer, ten times in the short
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("Sweep hurries for a member in a hurry, and for as long as it is there", () => {
+Deno.test("CoarseTimer hurries for a member in a hurry, and for as long as it is there", () => {
   const clock = new FakeClock();
-  const sweep = new Sweep(clock);
+  const sweep = new CoarseTimer(clock);
   const calm = member(60_000);
   const hasty = member(50);
   sweep.add(calm);
@@ -46,9 +46,9 @@ Deno.test("Sweep hurries for a member in a hurry, and for as long as it is there
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("Sweep bears members that leave and come while it looks", () => {
+Deno.test("CoarseTimer bears members that leave and come while it looks", () => {
   const clock = new FakeClock();
-  const sweep = new Sweep(clock);
+  const sweep = new CoarseTimer(clock);
   const late = member(100);
   const last = member(100, () => {
     sweep.delete(last);

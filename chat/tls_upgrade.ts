@@ -1,7 +1,7 @@
 import type { ChatConn, TlsUpgrade } from "./options.ts";
 import type { Clock } from "./clock.ts";
 import { HandshakeTimeoutError, UnreadPlaintextError } from "../core/errors.ts";
-import type { WritePump } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
 /** What there was before TLS. */
 export interface Plaintext {
@@ -9,7 +9,7 @@ export interface Plaintext {
   /** What was read and not told. */
   unread: Uint8Array;
   /** What writes what was pushed; nothing more will be. */
-  writer: WritePump;
+  writer: Writer;
   /** Aborted when the chat ends. */
   signal: AbortSignal;
   clock: Clock;

@@ -1,6 +1,6 @@
 import type { ChatConn } from "./options.ts";
 import { asError } from "../core/errors.ts";
-import { Outbox } from "../core/write_queue.ts";
+import { WriteQueue } from "../core/write_queue.ts";
 import type { Source } from "../core/producer.ts";
 
 /** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
@@ -13,11 +13,11 @@ const MOST_PRODUCERS = 16;
  *
  * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
  */
-export class WritePump {
+export class Writer {
   #conn: ChatConn;
   readonly #onEnd: (error?: Error) => void;
   readonly #onProducerError: (error: unknown) => void;
-  readonly #outbox = new Outbox();
+  readonly #outbox = new WriteQueue();
   #started = false;
   #running = false; //      the loop is at work, or about to be
   #over = false; //         it has ended, or was stopped

@@ -2,14 +2,14 @@ import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrow
 import type { ChatConn } from "./options.ts";
 import { type ProducerLike, SimpleProducer, toSource } from "../core/producer.ts";
 import { bytes, text, turns } from "../tests/recorder.ts";
-import { WritePump } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
 /** What a write answers: how many bytes it took at most, or an error; "hold" is: when the test says so. */
 type Answer = number | Error | "hold";
 
 /** A pump, and a connection whose writes answer as they are told: the first ones by `answers`, then all is taken. */
 class Desk {
-  readonly pump: WritePump;
+  readonly pump: Writer;
   readonly writes: string[] = []; //   what each write was given
   readonly told: string[] = []; //     what the pump said of its end, and of producers
   readonly errors: unknown[] = [];
@@ -39,7 +39,7 @@ class Desk {
       this.told.push(what);
       if (error !== undefined) this.errors.push(error);
     };
-    this.pump = new WritePump(
+    this.pump = new Writer(
       { read, write, closeWrite, close() {}, ...conn },
       (error) => tell(error === undefined ? "end" : "failed", error),
       (error) => tell("producer failed", error),
@@ -69,10 +69,10 @@ const silent = () => ({ more: () => new Promise<Uint8Array>(() => {}) });
 
 // ---------------------------------------------------------------------------------------------------------------- writing
 
-Deno.test("WritePump writes nothing before it is started, then all that was pushed in one write", async () => {
+Deno.test("Writer writes nothing before it is started, then all that was pushed in one write", async () => {
   const writes: string[] = [];
   const write = (given: Uint8Array) => Promise.resolve(writes.push(text(given)) && given.length);
-  const pump = new WritePump({ read: () => Promise.resolve(null), write, close() {} }, () => {}, () => {});
+  const pump = new Writer({ read: () => Promise.resolve(null), write, close() {} }, () => {}, () => {});
   pump.push("a");
   await turns();
   pump.push("b");
@@ -83,21 +83,21 @@ Deno.test("WritePump writes nothing before it is started, then all that was push
   assertEquals([writes, pump.bufferedAmount], [["ab"], 0]);
 });
 
-Deno.test("WritePump.push() in one turn is one write, in another turn another", async () => {
+Deno.test("Writer.push() in one turn is one write, in another turn another", async () => {
   const desk = new Desk();
   await desk.push("a", bytes("b"), "c");
   await desk.push("d");
   assertEquals(desk.writes, ["abc", "d"]);
 });
 
-Deno.test("WritePump.push() writes nothing in the turn of the push", () => {
+Deno.test("Writer.push() writes nothing in the turn of the push", () => {
   const desk = new Desk();
   desk.pump.push("a");
   assertEquals(desk.writes, []);
   desk.pump.stop();
 });
 
-Deno.test("WritePump.push() while a write is pending goes out together when that is done", async () => {
+Deno.test("Writer.push() while a write is pending goes out together when that is done", async () => {
   const desk = new Desk(["hold"]);
   for (const pushed of ["a", "b", "c"]) await desk.push(pushed);
   assertEquals(desk.writes, ["a"]);
@@ -106,14 +106,14 @@ Deno.test("WritePump.push() while a write is pending goes out together when that
   assertEquals(desk.writes, ["a", "bc"]);
 });
 
-Deno.test("WritePump goes on with the rest after a short write", async () => {
+Deno.test("Writer goes on with the rest after a short write", async () => {
   const desk = new Desk([1, 2, 1]);
   await desk.push("abcdefg");
   assertEquals(desk.writes, ["abcdefg", "bcdefg", "defg", "efg"]);
   assertEquals([desk.pump.bytesSent, desk.pump.bufferedAmount], [7, 0]);
 });
 
-Deno.test("WritePump.bytesSent and bufferedAmount tell how far it is", async () => {
+Deno.test("Writer.bytesSent and bufferedAmount tell how far it is", async () => {
   const desk = new Desk([2, "hold"]);
   await desk.push("abcde");
   assertEquals([desk.pump.bytesSent, desk.pump.bufferedAmount], [2, 3]);
@@ -122,7 +122,7 @@ Deno.test("WritePump.bytesSent and bufferedAmount tell how far it is", async () 
   assertEquals([desk.pump.bytesSent, desk.pump.bufferedAmount], [5, 0]);
 });
 
-Deno.test("WritePump bears writes of nothing, but not a hundred in a row", async () => {
+Deno.test("Writer bears writes of nothing, but not a hundred in a row", async () => {
   const zeros = (count: number) => Array<number>(count).fill(0);
   const patient = new Desk([...zeros(99), 1, ...zeros(99), 1]);
   await patient.push("ab");
@@ -140,7 +140,7 @@ Deno.test("WritePump bears writes of nothing, but not a hundred in a row", async
 
 // ------------------------------------------------------------------------------------------------------------ its end
 
-Deno.test("WritePump tells once of a write that fails, the first or a later one, and drops the rest", async () => {
+Deno.test("Writer tells once of a write that fails, the first or a later one, and drops the rest", async () => {
   for (let nth = 0; nth < 4; nth++) {
     const broken = new Error("broken pipe");
     const desk = new Desk([...Array<number>(nth).fill(1), broken]);
@@ -155,14 +155,14 @@ Deno.test("WritePump tells once of a write that fails, the first or a later one,
   }
 });
 
-Deno.test("WritePump makes an error of what a connection throws that is none", async () => {
+Deno.test("Writer makes an error of what a connection throws that is none", async () => {
   const desk = new Desk([], { write: () => Promise.reject("gone") });
   await desk.push("a");
   assertInstanceOf(desk.errors[0], Error);
   assertEquals([desk.told, desk.errors[0].cause], [["failed"], "gone"]);
 });
 
-Deno.test("WritePump takes a connection that throws at once as one whose write fails", async () => {
+Deno.test("Writer takes a connection that throws at once as one whose write fails", async () => {
   const thrown = new TypeError("no such thing");
   const desk = new Desk([], {
     write() {
@@ -173,14 +173,14 @@ Deno.test("WritePump takes a connection that throws at once as one whose write f
   assertStrictEquals(desk.errors[0], thrown);
 });
 
-Deno.test("WritePump ends with an error when a connection says that it took more than it was given", async () => {
+Deno.test("Writer ends with an error when a connection says that it took more than it was given", async () => {
   const desk = new Desk([], { write: (given) => Promise.resolve(given.length + 1) });
   await desk.push("abc");
   assertInstanceOf(desk.errors[0], RangeError);
   assertEquals(desk.errors[0].message, "Cannot go on writing: the connection says 4 of 3 bytes are written");
 });
 
-Deno.test("WritePump.seal() ends our side after the last byte, and says so once", async () => {
+Deno.test("Writer.seal() ends our side after the last byte, and says so once", async () => {
   const desk = new Desk([1, "hold"]);
   desk.pump.push("abc");
   desk.pump.seal();
@@ -192,14 +192,14 @@ Deno.test("WritePump.seal() ends our side after the last byte, and says so once"
   assertEquals([desk.closeWrites, desk.told, desk.pump.over], [1, ["end"], true]);
 });
 
-Deno.test("WritePump.seal() of an empty queue ends our side at once", async () => {
+Deno.test("Writer.seal() of an empty queue ends our side at once", async () => {
   const desk = new Desk();
   desk.pump.seal();
   await turns();
   assertEquals([desk.writes, desk.closeWrites, desk.told], [[], 1, ["end"]]);
 });
 
-Deno.test("WritePump.seal() waits for a producer that is still to answer", async () => {
+Deno.test("Writer.seal() waits for a producer that is still to answer", async () => {
   const answer = Promise.withResolvers<Uint8Array>();
   const desk = new Desk();
   await desk.push({ more: () => answer.promise });
@@ -211,17 +211,17 @@ Deno.test("WritePump.seal() waits for a producer that is still to answer", async
   assertEquals([desk.closeWrites, desk.told], [1, ["end"]]);
 });
 
-Deno.test("WritePump.seal() does without closeWrite() where the connection has none", async () => {
+Deno.test("Writer.seal() does without closeWrite() where the connection has none", async () => {
   const told: string[] = [];
   const conn = { read: () => Promise.resolve(null), write: () => Promise.resolve(0), close() {} };
-  const pump = new WritePump(conn, (error) => told.push(`end ${error}`), () => {});
+  const pump = new Writer(conn, (error) => told.push(`end ${error}`), () => {});
   pump.start();
   pump.seal();
   await turns();
   assertEquals(told, ["end undefined"]);
 });
 
-Deno.test("WritePump.seal() tells of a closeWrite() that fails", async () => {
+Deno.test("Writer.seal() tells of a closeWrite() that fails", async () => {
   const broken = new Error("not connected");
   const desk = new Desk([], { closeWrite: () => Promise.reject(broken) });
   desk.pump.seal();
@@ -230,7 +230,7 @@ Deno.test("WritePump.seal() tells of a closeWrite() that fails", async () => {
   assertStrictEquals(desk.errors[0], broken);
 });
 
-Deno.test("WritePump.stop() writes nothing more and says nothing, whatever becomes of the pending write", async () => {
+Deno.test("Writer.stop() writes nothing more and says nothing, whatever becomes of the pending write", async () => {
   for (const outcome of [1, 3, new Error("interrupted")]) {
     const desk = new Desk(["hold"]);
     await desk.push("abc");
@@ -244,7 +244,7 @@ Deno.test("WritePump.stop() writes nothing more and says nothing, whatever becom
   }
 });
 
-Deno.test("WritePump.stop() while our side is being ended says nothing", async () => {
+Deno.test("Writer.stop() while our side is being ended says nothing", async () => {
   const closing = Promise.withResolvers<void>();
   const desk = new Desk([], { closeWrite: () => closing.promise });
   desk.pump.seal();
@@ -255,7 +255,7 @@ Deno.test("WritePump.stop() while our side is being ended says nothing", async (
   assertEquals(desk.told, []);
 });
 
-Deno.test("WritePump.stop() before anything was written leaves it so", async () => {
+Deno.test("Writer.stop() before anything was written leaves it so", async () => {
   const desk = new Desk();
   desk.pump.push("a");
   desk.pump.stop();
@@ -264,7 +264,7 @@ Deno.test("WritePump.stop() before anything was written leaves it so", async () 
   assertEquals([desk.writes, desk.told], [[], []]);
 });
 
-Deno.test("WritePump.pending says whether the peer has something to take, bytes or the end of our side", async () => {
+Deno.test("Writer.pending says whether the peer has something to take, bytes or the end of our side", async () => {
   const closing = Promise.withResolvers<void>();
   const desk = new Desk(["hold"], { closeWrite: () => closing.promise });
   const seen = [desk.pump.pending];
@@ -282,7 +282,7 @@ Deno.test("WritePump.pending says whether the peer has something to take, bytes 
   assertEquals(seen, [false, true, false, true, false]);
 });
 
-Deno.test("WritePump.bytesSent counts a write that is done after stop()", async () => {
+Deno.test("Writer.bytesSent counts a write that is done after stop()", async () => {
   const desk = new Desk(["hold"]);
   await desk.push("abc");
   desk.pump.stop();
@@ -293,7 +293,7 @@ Deno.test("WritePump.bytesSent counts a write that is done after stop()", async 
 
 // ----------------------------------------------------------------------------------------------------- flushed() and room()
 
-Deno.test("WritePump.flushed() fulfils at once where nothing waits", async () => {
+Deno.test("Writer.flushed() fulfils at once where nothing waits", async () => {
   const desk = new Desk(["hold"]);
   await desk.pump.flushed();
   await desk.push("a");
@@ -302,7 +302,7 @@ Deno.test("WritePump.flushed() fulfils at once where nothing waits", async () =>
   await desk.pump.flushed();
 });
 
-Deno.test("WritePump.flushed() waits for what was pushed before, and not for what is pushed later", async () => {
+Deno.test("Writer.flushed() waits for what was pushed before, and not for what is pushed later", async () => {
   const desk = new Desk(["hold", "hold"]);
   await desk.push("a");
   const first = desk.flushed();
@@ -316,7 +316,7 @@ Deno.test("WritePump.flushed() waits for what was pushed before, and not for wha
   assertEquals(second(), true);
 });
 
-Deno.test("WritePump.flushed() waits for a producer to its end, and no longer", async () => {
+Deno.test("Writer.flushed() waits for a producer to its end, and no longer", async () => {
   const answers = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
   let asked = 0;
   const desk = new Desk(["hold"]);
@@ -336,7 +336,7 @@ Deno.test("WritePump.flushed() waits for a producer to its end, and no longer", 
   assertEquals(all(), true);
 });
 
-Deno.test("WritePump.flushed() is told of a producer that ended with nothing to write", async () => {
+Deno.test("Writer.flushed() is told of a producer that ended with nothing to write", async () => {
   const desk = new Desk();
   desk.pump.pushSource(toSource([]));
   const atOnce = desk.flushed();
@@ -349,7 +349,7 @@ Deno.test("WritePump.flushed() is told of a producer that ended with nothing to 
   desk.pump.stop();
 });
 
-Deno.test("WritePump.room() fulfils when no more than so much waits, and not before", async () => {
+Deno.test("Writer.room() fulfils when no more than so much waits, and not before", async () => {
   const desk = new Desk([2, 1, "hold", "hold"]);
   desk.pump.push("abcdefg");
   assertEquals([desk.pump.isOver(6), desk.pump.isOver(7)], [true, false]);
@@ -363,7 +363,7 @@ Deno.test("WritePump.room() fulfils when no more than so much waits, and not bef
   desk.pump.stop();
 });
 
-Deno.test("WritePump.room() fulfils when no more than 16 producers wait, however few bytes do", async () => {
+Deno.test("Writer.room() fulfils when no more than 16 producers wait, however few bytes do", async () => {
   const answers = Array.from({ length: 18 }, () => Promise.withResolvers<Uint8Array>());
   const desk = new Desk();
   await desk.push(...answers.map(({ promise }) => ({ more: () => promise })));
@@ -379,7 +379,7 @@ Deno.test("WritePump.room() fulfils when no more than 16 producers wait, however
   desk.pump.stop();
 });
 
-Deno.test("WritePump.release() lets go who waits for room, and drop() does", async () => {
+Deno.test("Writer.release() lets go who waits for room, and drop() does", async () => {
   for (const act of ["release", "drop", "stop"] as const) {
     const desk = new Desk(["hold"]);
     await desk.push("abc");
@@ -396,7 +396,7 @@ Deno.test("WritePump.release() lets go who waits for room, and drop() does", asy
 
 // --------------------------------------------------------------------------------------------------------------- producers
 
-Deno.test("WritePump sends what each kind of producer makes in its place", async () => {
+Deno.test("Writer sends what each kind of producer makes in its place", async () => {
   const kinds: (() => ProducerLike)[] = [
     () => new SimpleProducer(bytes("1234"), 3),
     () => {
@@ -419,20 +419,20 @@ Deno.test("WritePump sends what each kind of producer makes in its place", async
   }
 });
 
-Deno.test("WritePump asks a producer for as long as it answers at once, so that its pieces are one write", async () => {
+Deno.test("Writer asks a producer for as long as it answers at once, so that its pieces are one write", async () => {
   const desk = new Desk();
   await desk.push("a", ["b", "c", "d"].map(bytes), "e");
   assertEquals(desk.writes, ["abcde"]);
 });
 
-Deno.test("WritePump writes what there is while a producer thinks", async () => {
+Deno.test("Writer writes what there is while a producer thinks", async () => {
   const desk = new Desk();
   await desk.push("a", silent(), "b");
   assertEquals([desk.writes, desk.pump.bufferedAmount], [["a"], 1]);
   desk.pump.stop();
 });
 
-Deno.test("WritePump asks a producer again only when its large piece is written", async () => {
+Deno.test("Writer asks a producer again only when its large piece is written", async () => {
   const large = new Uint8Array(20_000);
   let asked = 0;
   const desk = new Desk(["hold", "hold"]);
@@ -446,7 +446,7 @@ Deno.test("WritePump asks a producer again only when its large piece is written"
   assertEquals([asked, desk.writes.length, desk.pump.bytesSent], [3, 3, 40_000]);
 });
 
-Deno.test("WritePump stops at a producer that fails, at once or in time, and tells of it once", async () => {
+Deno.test("Writer stops at a producer that fails, at once or in time, and tells of it once", async () => {
   const boom = new Error("boom");
   const fail = (): never => {
     throw boom;
@@ -475,7 +475,7 @@ Deno.test("WritePump stops at a producer that fails, at once or in time, and tel
   }
 });
 
-Deno.test("WritePump tells the producers behind one that fails why they are not asked", async () => {
+Deno.test("Writer tells the producers behind one that fails why they are not asked", async () => {
   const boom = new Error("boom");
   const reasons: unknown[] = [];
   const desk = new Desk();
@@ -487,7 +487,7 @@ Deno.test("WritePump tells the producers behind one that fails why they are not 
   assertStrictEquals(reasons[0], boom);
 });
 
-Deno.test("WritePump takes a wrong piece as the fault of the producer, which is told to end", async () => {
+Deno.test("Writer takes a wrong piece as the fault of the producer, which is told to end", async () => {
   let ended = 0;
   const wrong = {
     [Symbol.iterator]: () => ({
@@ -501,7 +501,7 @@ Deno.test("WritePump takes a wrong piece as the fault of the producer, which is 
   assertInstanceOf(desk.errors[0], TypeError);
 });
 
-Deno.test("WritePump tells a producer why when the connection fails", async () => {
+Deno.test("Writer tells a producer why when the connection fails", async () => {
   const broken = new Error("broken pipe");
   const reasons: unknown[] = [];
   const desk = new Desk([broken]);
@@ -512,7 +512,7 @@ Deno.test("WritePump tells a producer why when the connection fails", async () =
 
 // ------------------------------------------------------------------------------------------------------- drop() and stop()
 
-Deno.test("WritePump.drop() forgets what is queued, fulfils flushed(), and what is pushed then is sent", async () => {
+Deno.test("Writer.drop() forgets what is queued, fulfils flushed(), and what is pushed then is sent", async () => {
   const desk = new Desk(["hold"]);
   await desk.push("a");
   await desk.push("b");
@@ -527,7 +527,7 @@ Deno.test("WritePump.drop() forgets what is queued, fulfils flushed(), and what 
   assertEquals([desk.writes, desk.pump.bytesSent], [["a", "c"], 2]);
 });
 
-Deno.test("WritePump.drop() sends nothing of the rest of a write that was pending and is short", async () => {
+Deno.test("Writer.drop() sends nothing of the rest of a write that was pending and is short", async () => {
   const desk = new Desk(["hold"]);
   await desk.push("abc");
   desk.pump.drop();
@@ -537,7 +537,7 @@ Deno.test("WritePump.drop() sends nothing of the rest of a write that was pendin
   assertEquals([desk.writes, desk.pump.bytesSent, desk.told], [["abc", "d"], 2, []]);
 });
 
-Deno.test("WritePump.drop() while it waits for a producer: what is pushed then is sent, what it makes is not", async () => {
+Deno.test("Writer.drop() while it waits for a producer: what is pushed then is sent, what it makes is not", async () => {
   const answer = Promise.withResolvers<Uint8Array>();
   const desk = new Desk();
   await desk.push("a", { more: () => answer.promise }, "b");
@@ -549,7 +549,7 @@ Deno.test("WritePump.drop() while it waits for a producer: what is pushed then i
   assertEquals([desk.writes, desk.told], [["a", "c", "de"], []]);
 });
 
-Deno.test("WritePump.drop() while it waits for a producer, again and again, leaves one loop that writes", async () => {
+Deno.test("Writer.drop() while it waits for a producer, again and again, leaves one loop that writes", async () => {
   const desk = new Desk();
   for (let round = 0; round < 5; round++) {
     await desk.push(`${round}`, silent());
@@ -562,7 +562,7 @@ Deno.test("WritePump.drop() while it waits for a producer, again and again, leav
   assertEquals([desk.closeWrites, desk.told], [1, ["end"]]);
 });
 
-Deno.test("WritePump.drop() while it waits for a producer that answers while the next write is pending: one loop goes on", async () => {
+Deno.test("Writer.drop() while it waits for a producer that answers while the next write is pending: one loop goes on", async () => {
   const answer = Promise.withResolvers<Uint8Array>();
   const desk = new Desk(["hold"]);
   await desk.push({ more: () => answer.promise });
@@ -576,7 +576,7 @@ Deno.test("WritePump.drop() while it waits for a producer that answers while the
   assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a", "b"], [], 0]);
 });
 
-Deno.test("WritePump.drop() while a write is pending forgets also a producer that has not answered", async () => {
+Deno.test("Writer.drop() while a write is pending forgets also a producer that has not answered", async () => {
   const late = Promise.withResolvers<Uint8Array>();
   const desk = new Desk(["hold"]);
   await desk.push("a", { more: () => late.promise });
@@ -591,7 +591,7 @@ Deno.test("WritePump.drop() while a write is pending forgets also a producer tha
   assertEquals([desk.writes, desk.told], [["a", "bc"], ["end"]]);
 });
 
-Deno.test("WritePump.drop() while a write is pending loses nothing of a producer that is pushed then", async () => {
+Deno.test("Writer.drop() while a write is pending loses nothing of a producer that is pushed then", async () => {
   const pieces = ["1", "2", "3", ""].map(bytes);
   const desk = new Desk(["hold"]);
   await desk.push("a");
@@ -602,7 +602,7 @@ Deno.test("WritePump.drop() while a write is pending loses nothing of a producer
   assertEquals(desk.writes.join(""), "ab123");
 });
 
-Deno.test("WritePump.drop() twice, while it waits for a producer and in the write after that, leaves one loop", async () => {
+Deno.test("Writer.drop() twice, while it waits for a producer and in the write after that, leaves one loop", async () => {
   const desk = new Desk(["hold"]);
   await desk.push(silent());
   desk.pump.drop();
@@ -615,7 +615,7 @@ Deno.test("WritePump.drop() twice, while it waits for a producer and in the writ
   assertEquals([desk.writes, desk.told], [["a", "b"], []]);
 });
 
-Deno.test("WritePump.drop() while a write is pending leaves one loop that writes, also after a producer that took its time", async () => {
+Deno.test("Writer.drop() while a write is pending leaves one loop that writes, also after a producer that took its time", async () => {
   const desk = new Desk([1, "hold"]);
   const answers = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
   let asked = 0;
@@ -631,7 +631,7 @@ Deno.test("WritePump.drop() while a write is pending leaves one loop that writes
   assertEquals([desk.writes, desk.told], [["a", "b", "c"], []]);
 });
 
-Deno.test("WritePump.drop() does not hear a producer that fails because of it, or later", async () => {
+Deno.test("Writer.drop() does not hear a producer that fails because of it, or later", async () => {
   const answer = Promise.withResolvers<Uint8Array>();
   const desk = new Desk();
   await desk.push({ more: () => answer.promise });
@@ -641,7 +641,7 @@ Deno.test("WritePump.drop() does not hear a producer that fails because of it, o
   assertEquals([desk.writes, desk.told], [["a"], []]);
 });
 
-Deno.test("WritePump.stop() tells each producer that has begun, and gives a stream the reason", async () => {
+Deno.test("Writer.stop() tells each producer that has begun, and gives a stream the reason", async () => {
   const ended: string[] = [];
   async function* running() {
     try {
@@ -660,7 +660,7 @@ Deno.test("WritePump.stop() tells each producer that has begun, and gives a stre
   assertEquals([ended.toSorted(), desk.told], [["Error: enough", "generator"], []]);
 });
 
-Deno.test("WritePump.stop() leaves nothing waiting for a producer that never answers", async () => {
+Deno.test("Writer.stop() leaves nothing waiting for a producer that never answers", async () => {
   const desk = new Desk();
   await desk.push(silent());
   const flushed = desk.flushed();
@@ -669,7 +669,7 @@ Deno.test("WritePump.stop() leaves nothing waiting for a producer that never ans
   assertEquals([flushed(), desk.pump.over, desk.told], [true, true, []]);
 });
 
-Deno.test("WritePump.stop() tells of a producer that fails when it is told to end, unless it answers with the reason", async () => {
+Deno.test("Writer.stop() tells of a producer that fails when it is told to end, unless it answers with the reason", async () => {
   const reason = new Error("enough");
   const answers: (() => unknown)[] = [
     () => {
@@ -691,7 +691,7 @@ Deno.test("WritePump.stop() tells of a producer that fails when it is told to en
   assertEquals(desk.told, []);
 });
 
-Deno.test("WritePump.stop() by a generator that is being asked is no fault of it, and lets it end", async () => {
+Deno.test("Writer.stop() by a generator that is being asked is no fault of it, and lets it end", async () => {
   let ended = 0;
   const desk = new Desk();
   const leaver = (function* () {
@@ -707,7 +707,7 @@ Deno.test("WritePump.stop() by a generator that is being asked is no fault of it
   assertEquals([desk.writes, desk.told, desk.errors, ended], [[], [], [], 1]);
 });
 
-Deno.test("WritePump does not end our side after a producer that failed, as if all were sent", async () => {
+Deno.test("Writer does not end our side after a producer that failed, as if all were sent", async () => {
   const boom = new Error("boom");
   const failing = [
     {
@@ -726,7 +726,7 @@ Deno.test("WritePump does not end our side after a producer that failed, as if a
   }
 });
 
-Deno.test("WritePump tells once of a stream that fails, also with what is no error", async () => {
+Deno.test("Writer tells once of a stream that fails, also with what is no error", async () => {
   for (const failure of [new Error("boom"), "boom"]) {
     const desk = new Desk();
     await desk.push(new ReadableStream({ pull: (controller) => controller.error(failure) }));
@@ -738,7 +738,7 @@ Deno.test("WritePump tells once of a stream that fails, also with what is no err
 
 // ------------------------------------------------------------------------------------------------------------ takeUnsent()
 
-Deno.test("WritePump.takeUnsent() stops, and gives what was not written", async () => {
+Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () => {
   const desk = new Desk(["hold"]);
   await desk.push("a");
   desk.answer(1);
@@ -754,7 +754,7 @@ Deno.test("WritePump.takeUnsent() stops, and gives what was not written", async 
   assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a"], [], 0]);
 });
 
-Deno.test("WritePump.takeUnsent() refuses while a write is pending, or a producer is queued, and changes nothing", async () => {
+Deno.test("Writer.takeUnsent() refuses while a write is pending, or a producer is queued, and changes nothing", async () => {
   const writing = new Desk(["hold"]);
   await writing.push("a");
   const pending = assertThrows(() => writing.pump.takeUnsent(), TypeError);
@@ -773,7 +773,7 @@ Deno.test("WritePump.takeUnsent() refuses while a write is pending, or a produce
 
 // ------------------------------------------------------------------------------------ producers that drop the queue, or end
 
-Deno.test("WritePump.drop() by a producer that is being asked: what it pushes then is sent, all of it", async () => {
+Deno.test("Writer.drop() by a producer that is being asked: what it pushes then is sent, all of it", async () => {
   const desk = new Desk();
   const pieces = ["1", "2", "3", ""].map(bytes);
   await desk.push({
@@ -788,7 +788,7 @@ Deno.test("WritePump.drop() by a producer that is being asked: what it pushes th
   assertEquals(desk.writes.join(""), "x123");
 });
 
-Deno.test("WritePump.drop() by a producer that is being asked does not stop the pump", async () => {
+Deno.test("Writer.drop() by a producer that is being asked does not stop the pump", async () => {
   const desk = new Desk();
   const pieces = ["1", "2", ""].map(bytes);
   await desk.push({
@@ -804,7 +804,7 @@ Deno.test("WritePump.drop() by a producer that is being asked does not stop the 
   assertEquals(desk.writes.join(""), "12y");
 });
 
-Deno.test("WritePump.drop() by a producer that then takes its time does not stop the pump", async () => {
+Deno.test("Writer.drop() by a producer that then takes its time does not stop the pump", async () => {
   const desk = new Desk();
   await desk.push((async function* () {
     yield bytes("1");
@@ -817,7 +817,7 @@ Deno.test("WritePump.drop() by a producer that then takes its time does not stop
   assertEquals(desk.writes.at(-1), "y");
 });
 
-Deno.test("WritePump.flushed() and room() do not wait for a producer behind those that ended with nothing to write", async () => {
+Deno.test("Writer.flushed() and room() do not wait for a producer behind those that ended with nothing to write", async () => {
   const desk = new Desk();
   for (let i = 0; i < 16; i++) desk.pump.pushSource(toSource([]));
   const flushed = desk.flushed();

@@ -67,7 +67,7 @@ try {
 }
 
 /** Goes through the places where one terminator may begin. */
-export class Finder {
+export class DelimiterScanner {
   #bytes = NOTHING as Uint8Array; // what was looked through, from #base to #end
   #needle = NOTHING as Uint8Array;
   #base = 0;

@@ -1,21 +1,22 @@
 import { assert, assertEquals } from "@std/assert";
 import { seededRandom } from "../testing/cuts.ts";
-import { Finder } from "./delimiter_scanner.ts";
+import { DelimiterScanner } from "./delimiter_scanner.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** The same module, as it is where there is no WebAssembly. */
-async function withoutWebAssembly(): Promise<typeof Finder> {
+async function withoutWebAssembly(): Promise<typeof DelimiterScanner> {
   const { WebAssembly } = globalThis;
   try {
     Object.assign(globalThis, { WebAssembly: undefined });
-    return (await import("./delimiter_scanner.ts#without-webassembly")).Finder as unknown as typeof Finder;
+    return (await import("./delimiter_scanner.ts#without-webassembly"))
+      .DelimiterScanner as unknown as typeof DelimiterScanner;
   } finally {
     Object.assign(globalThis, { WebAssembly });
   }
 }
 
-const KINDS = { "with WebAssembly": Finder, "without": await withoutWebAssembly() };
+const KINDS = { "with WebAssembly": DelimiterScanner, "without": await withoutWebAssembly() };
 
 /** Every place where the whole of `needle` stands, as far as it is there. */
 function placesOf(haystack: Uint8Array, needle: Uint8Array): number[] {
@@ -28,14 +29,14 @@ function placesOf(haystack: Uint8Array, needle: Uint8Array): number[] {
 }
 
 /** What a finder says, asked again and again one further. Places where only the first byte stands may be among them. */
-function found(finder: Finder, haystack: Uint8Array, needle: Uint8Array, from = 0): number[] {
+function found(finder: DelimiterScanner, haystack: Uint8Array, needle: Uint8Array, from = 0): number[] {
   const places: number[] = [];
   for (let at = from; (at = finder.find(haystack, at, needle)) >= 0; at++) places.push(at);
   return places;
 }
 
 for (const [kind, Kind] of Object.entries(KINDS)) {
-  Deno.test(`Finder, ${kind}, finds every place in any bytes, of any length`, () => {
+  Deno.test(`DelimiterScanner, ${kind}, finds every place in any bytes, of any length`, () => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const random = seededRandom(seed);
     const finder = new Kind();
@@ -53,7 +54,7 @@ for (const [kind, Kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`Finder, ${kind}, tells a first byte at the very end, for the rest may follow`, () => {
+  Deno.test(`DelimiterScanner, ${kind}, tells a first byte at the very end, for the rest may follow`, () => {
     for (const length of [1, 63, 64, 65, 255, 256, 257, 768, 8192, 20_000]) {
       const haystack = new Uint8Array(length).fill(0x61);
       haystack[length - 1] = 0x0d;
@@ -61,7 +62,7 @@ for (const [kind, Kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`Finder, ${kind}, finds what lies across the end of a stretch`, () => {
+  Deno.test(`DelimiterScanner, ${kind}, finds what lies across the end of a stretch`, () => {
     for (
       let at = 200;
       at < 9_000;
@@ -73,7 +74,7 @@ for (const [kind, Kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`Finder, ${kind}, tells nothing of what another finder has looked at`, () => {
+  Deno.test(`DelimiterScanner, ${kind}, tells nothing of what another finder has looked at`, () => {
     const [one, two] = [new Kind(), new Kind()];
     const [here, there] = [bytes("a\nb\nc\n".repeat(100)), bytes("abcdefgh\n".repeat(100))];
     for (let i = 0; i < 100; i++) {
@@ -82,7 +83,7 @@ for (const [kind, Kind] of Object.entries(KINDS)) {
     }
   });
 
-  Deno.test(`Finder, ${kind}, takes up another needle, and other bytes, at once`, () => {
+  Deno.test(`DelimiterScanner, ${kind}, takes up another needle, and other bytes, at once`, () => {
     const finder = new Kind();
     const haystack = bytes("a\nb\rc\n".repeat(50));
     assertEquals(finder.find(haystack, 0, bytes("\n")), 1);
@@ -93,6 +94,6 @@ for (const [kind, Kind] of Object.entries(KINDS)) {
   });
 }
 
-Deno.test("Finder, without WebAssembly, is another than with it", () => {
-  assert(KINDS.without !== Finder);
+Deno.test("DelimiterScanner, without WebAssembly, is another than with it", () => {
+  assert(KINDS.without !== DelimiterScanner);
 });

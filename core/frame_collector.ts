@@ -17,7 +17,7 @@ let slab: Uint8Array = NOTHING;
 let slabUsed = 0;
 
 /** Joins pieces of bytes into one run. One that comes alone is not copied before it has to be. */
-export class Gatherer {
+export class FrameCollector {
   #storage = NOTHING;
   #length = 0; //           bytes in #storage
   #lent: Uint8Array = NOTHING; // the first piece, while it may lie where it is and is the only one

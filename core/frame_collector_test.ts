@@ -1,25 +1,25 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { seededRandom } from "../testing/cuts.ts";
-import { Gatherer } from "./frame_collector.ts";
+import { FrameCollector } from "./frame_collector.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("Gatherer.takeData() joins what was added, and leaves nothing", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeData() joins what was added, and leaves nothing", () => {
+  const gatherer = new FrameCollector();
   for (const piece of ["ab", "", "c", "defghij"]) gatherer.add(bytes(piece));
   assertEquals(gatherer.length, 10);
   assertEquals([gatherer.takeData(), gatherer.length], [bytes("abcdefghij"), 0]);
   assertEquals(gatherer.takeData(), new Uint8Array(0));
 });
 
-Deno.test("Gatherer.takeText() joins what was added, and leaves nothing", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeText() joins what was added, and leaves nothing", () => {
+  const gatherer = new FrameCollector();
   for (const piece of ["ab", "cd"]) gatherer.add(bytes(piece));
   assertEquals([gatherer.takeText(), gatherer.length, gatherer.takeText()], ["abcd", 0, ""]);
 });
 
-Deno.test("Gatherer.add() copies what it is given", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.add() copies what it is given", () => {
+  const gatherer = new FrameCollector();
   const piece = bytes("abc");
   gatherer.add(piece);
   piece.fill(0);
@@ -27,8 +27,8 @@ Deno.test("Gatherer.add() copies what it is given", () => {
   assertEquals(gatherer.takeText(), "abcd");
 });
 
-Deno.test("Gatherer.takeData() gives bytes that the caller owns", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeData() gives bytes that the caller owns", () => {
+  const gatherer = new FrameCollector();
   gatherer.add(bytes("abc"));
   const first = gatherer.takeData();
   gatherer.add(bytes("xyz"));
@@ -37,30 +37,30 @@ Deno.test("Gatherer.takeData() gives bytes that the caller owns", () => {
   assertEquals(gatherer.takeText(), "xyz");
 });
 
-Deno.test("Gatherer.takeText() decodes a character that came in two pieces", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeText() decodes a character that came in two pieces", () => {
+  const gatherer = new FrameCollector();
   const euro = bytes("€");
   gatherer.add(euro.subarray(0, 1));
   gatherer.add(euro.subarray(1));
   assertEquals(gatherer.takeText(), "€");
 });
 
-Deno.test("Gatherer.takeText() gives U+FFFD for what is no UTF-8, and carries none of it over", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeText() gives U+FFFD for what is no UTF-8, and carries none of it over", () => {
+  const gatherer = new FrameCollector();
   gatherer.add(new Uint8Array([0x61, 0xff, 0xe2, 0x82]));
   assertEquals(gatherer.takeText(), "a\ufffd\ufffd");
   gatherer.add(new Uint8Array([0xac, 0x62]));
   assertEquals(gatherer.takeText(), "\ufffdb");
 });
 
-Deno.test("Gatherer.takeText() keeps a byte order mark", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeText() keeps a byte order mark", () => {
+  const gatherer = new FrameCollector();
   gatherer.add(bytes("\ufeffa"));
   assertEquals(gatherer.takeText(), "\ufeffa");
 });
 
-Deno.test("Gatherer.clear() forgets what was added", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.clear() forgets what was added", () => {
+  const gatherer = new FrameCollector();
   gatherer.add(bytes("abc"));
   gatherer.clear();
   assertEquals(gatherer.length, 0);
@@ -68,10 +68,10 @@ Deno.test("Gatherer.clear() forgets what was added", () => {
   assertEquals(gatherer.takeText(), "d");
 });
 
-Deno.test("Gatherer.add() joins pieces of any size in any number, frame after frame", () => {
+Deno.test("FrameCollector.add() joins pieces of any size in any number, frame after frame", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = seededRandom(seed);
-    const gatherer = new Gatherer();
+    const gatherer = new FrameCollector();
     for (let frames = 0; frames < 5; frames++) {
       const expected: number[] = [];
       while (random() < 0.9) {
@@ -102,8 +102,8 @@ function copies(act: () => void): { copied: number; into: number[] } {
   return seen;
 }
 
-Deno.test("Gatherer.add() of a byte at a time copies no more than a few times what comes", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.add() of a byte at a time copies no more than a few times what comes", () => {
+  const gatherer = new FrameCollector();
   const { copied } = copies(() => {
     for (let count = 0; count < 10_000; count++) gatherer.add(new Uint8Array(1));
   });
@@ -111,8 +111,8 @@ Deno.test("Gatherer.add() of a byte at a time copies no more than a few times wh
   assertLess(copied, 30_000);
 });
 
-Deno.test("Gatherer.add() makes no room anew for a frame as long as the one before", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.add() makes no room anew for a frame as long as the one before", () => {
+  const gatherer = new FrameCollector();
   gatherer.add(new Uint8Array(4096));
   gatherer.takeData();
   gatherer.add(new Uint8Array(3000));
@@ -120,8 +120,8 @@ Deno.test("Gatherer.add() makes no room anew for a frame as long as the one befo
   assertEquals(copies(() => gatherer.add(new Uint8Array(1))), { copied: 1, into: [4096] });
 });
 
-Deno.test("Gatherer.clear() gives back what a long frame needed", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.clear() gives back what a long frame needed", () => {
+  const gatherer = new FrameCollector();
   for (const end of ["takeData", "takeText", "clear"] as const) {
     gatherer.add(new Uint8Array(4097));
     gatherer[end]();
@@ -130,14 +130,14 @@ Deno.test("Gatherer.clear() gives back what a long frame needed", () => {
   }
 });
 
-Deno.test("Gatherer.takeData() gives memory no larger than the data", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeData() gives memory no larger than the data", () => {
+  const gatherer = new FrameCollector();
   for (let count = 0; count < 2000; count++) gatherer.add(bytes("abc"));
   assertEquals(gatherer.takeData().buffer.byteLength, 6000);
 });
 
-Deno.test("Gatherer.takeData() cuts what is short from a common slab, no byte twice, and outlives the loss of one", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeData() cuts what is short from a common slab, no byte twice, and outlives the loss of one", () => {
+  const gatherer = new FrameCollector();
   const take = (length: number, byte: number) => {
     gatherer.add(new Uint8Array(length).fill(byte));
     return gatherer.takeData();
@@ -150,8 +150,8 @@ Deno.test("Gatherer.takeData() cuts what is short from a common slab, no byte tw
   assertEquals(take(10, 2), new Uint8Array(10).fill(2));
 });
 
-Deno.test("Gatherer.lend() copies only when it has to, and what is gathered is the same", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.lend() copies only when it has to, and what is gathered is the same", () => {
+  const gatherer = new FrameCollector();
   const buffer = bytes("-abc-def-");
   gatherer.lend(buffer, 1, 4);
   assertEquals(gatherer.length, 3);
@@ -170,8 +170,8 @@ Deno.test("Gatherer.lend() copies only when it has to, and what is gathered is t
   assertEquals([gatherer.length, gatherer.takeText()], [0, ""]);
 });
 
-Deno.test("Gatherer.takeData() hands a large run over as it is, and begins anew", () => {
-  const gatherer = new Gatherer();
+Deno.test("FrameCollector.takeData() hands a large run over as it is, and begins anew", () => {
+  const gatherer = new FrameCollector();
   const piece = new Uint8Array(700_000).fill(1);
   gatherer.add(piece);
   gatherer.add(piece);

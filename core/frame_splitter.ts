@@ -14,7 +14,7 @@
 
 import type { ReceiveBuffer } from "./receive_buffer.ts";
 import { describe, FrameTooLongError } from "./errors.ts";
-import { Finder } from "./delimiter_scanner.ts";
+import { DelimiterScanner } from "./delimiter_scanner.ts";
 
 /**
  * How the next frame ends: with a byte string (a `string` is taken as UTF-8), with whichever of several comes first, after
@@ -57,7 +57,7 @@ const LONGEST_ENCODED = 64; // a boundary that a peer chose may be long
 /** Reads bytes as frames; the terminator may change between any two answers. */
 export class FrameSplitter {
   readonly #buffer: ReceiveBuffer;
-  readonly #finder = new Finder();
+  readonly #finder = new DelimiterScanner();
   readonly #raw: Framing; //            what follows a count
   #framing: Framing | null = null; //   null before any terminator was set
   #framingAfterSkip: Framing | null = null; // set while a frame was being skipped; in force when that is over

@@ -7,14 +7,14 @@
 export type TimeoutKind = "idle" | "frame" | "write";
 
 /** The limits in milliseconds; 0 is none. */
-export interface TimeLimits {
+export interface TimeoutLimits {
   readonly idleTimeoutMs: number;
   readonly frameTimeoutMs: number;
   readonly writeTimeoutMs: number;
 }
 
 /** What is looked at. */
-export interface Vitals {
+export interface ActivitySample {
   /** Whether the peer waits for us: a hook is pending, or nothing is read for want of room in the output. */
   readonly peerWaits: boolean;
   readonly bytesReceived: number;
@@ -28,8 +28,8 @@ export interface Vitals {
 }
 
 /** The clocks of one chat. */
-export class Deadlines {
-  readonly #limits: TimeLimits;
+export class TimeLimits {
+  readonly #limits: TimeoutLimits;
   #lookedAt: number;
   #idleSince: number; //   the last look that found the peer busy, or nobody to blame
   #frameSince: number; //  the first look that found this frame begun
@@ -38,7 +38,7 @@ export class Deadlines {
   #sent = 0;
   #frame = -1; //          the frame that was begun at the last look; -1: none was
 
-  constructor(limits: TimeLimits, now: number) {
+  constructor(limits: TimeoutLimits, now: number) {
     this.#limits = limits;
     this.#lookedAt =
       this.#idleSince =
@@ -48,7 +48,7 @@ export class Deadlines {
   }
 
   /** The limit that has passed at `now`; its clock begins anew, for a hook that forgives. */
-  look(now: number, vitals: Vitals): TimeoutKind | null {
+  look(now: number, vitals: ActivitySample): TimeoutKind | null {
     const gone = now - this.#lookedAt;
     this.#lookedAt = now;
     if (vitals.peerWaits) { // these two stand still
@@ -84,7 +84,7 @@ function isOver(spentMs: number, limitMs: number): boolean {
 }
 
 /** The shortest of the limits; `Infinity` where there is none. */
-export function shortestLimit(limits: TimeLimits): number {
+export function shortestLimit(limits: TimeoutLimits): number {
   const { idleTimeoutMs, frameTimeoutMs, writeTimeoutMs } = limits;
   return Math.min(idleTimeoutMs || Infinity, frameTimeoutMs || Infinity, writeTimeoutMs || Infinity);
 }

@@ -46,7 +46,7 @@ interface Waiting {
 }
 
 /** A queue of bytes and producers. */
-export class Outbox {
+export class WriteQueue {
   // Chunks go first, all of them; then what waits behind a producer, that producer at the head.
   readonly #chunks: Chunk[] = [];
   #waiting: Waiting | null = null;

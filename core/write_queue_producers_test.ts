@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import { concat, equals } from "@std/bytes";
 import { seededRandom } from "../testing/cuts.ts";
-import { Outbox } from "./write_queue.ts";
+import { WriteQueue } from "./write_queue.ts";
 import type { Source } from "./producer.ts";
 
 const LARGEST_COPY = 16_384;
@@ -14,7 +14,7 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const source = (): Source => ({ pull: () => null, cancel() {} });
 
 /** Writes all that is ready; what each write had, as text. */
-function writes(outbox: Outbox): string[] {
+function writes(outbox: WriteQueue): string[] {
   const written: string[] = [];
   for (let bytes = outbox.peek(); bytes !== null; bytes = outbox.peek()) {
     written.push(text(bytes));
@@ -24,8 +24,8 @@ function writes(outbox: Outbox): string[] {
 }
 
 /** An outbox to which `pushed` was pushed. */
-function filled(...pushed: (string | Uint8Array | Source)[]): Outbox {
-  const outbox = new Outbox();
+function filled(...pushed: (string | Uint8Array | Source)[]): WriteQueue {
+  const outbox = new WriteQueue();
   for (const item of pushed) {
     if (typeof item === "string" || item instanceof Uint8Array) outbox.push(item);
     else outbox.pushSource(item);
@@ -35,7 +35,7 @@ function filled(...pushed: (string | Uint8Array | Source)[]): Outbox {
 
 // ---------------------------------------------------------------------------------------------------------------- tickets
 
-Deno.test("Outbox.writtenTicket is the last push that is written, it and all before it", () => {
+Deno.test("WriteQueue.writtenTicket is the last push that is written, it and all before it", () => {
   const outbox = filled("a", "b");
   assertEquals([outbox.tickets, outbox.writtenTicket], [2, 0]);
   outbox.peek();
@@ -48,7 +48,7 @@ Deno.test("Outbox.writtenTicket is the last push that is written, it and all bef
   assertEquals(outbox.writtenTicket, 3);
 });
 
-Deno.test("Outbox.writtenTicket takes an empty push as written when all before it is", () => {
+Deno.test("WriteQueue.writtenTicket takes an empty push as written when all before it is", () => {
   const outbox = filled("", new Uint8Array(0));
   assertEquals([outbox.tickets, outbox.writtenTicket], [2, 2]);
   outbox.push("a");
@@ -59,7 +59,7 @@ Deno.test("Outbox.writtenTicket takes an empty push as written when all before i
   assertEquals(outbox.writtenTicket, 4);
 });
 
-Deno.test("Outbox.writtenTicket takes a producer as written when its last byte is and it has ended", () => {
+Deno.test("WriteQueue.writtenTicket takes a producer as written when its last byte is and it has ended", () => {
   const [first, second] = [source(), source()];
   const outbox = filled("a", first, "b", second, "c");
   const seen: [string, number][] = [];
@@ -75,7 +75,7 @@ Deno.test("Outbox.writtenTicket takes a producer as written when its last byte i
   assertEquals(seen, [["a", 1], ["1", 1], ["2b", 3], ["c", 5]]);
 });
 
-Deno.test("Outbox.writtenTicket waits for bytes of a producer that has ended", () => {
+Deno.test("WriteQueue.writtenTicket waits for bytes of a producer that has ended", () => {
   const only = source();
   const outbox = filled(only);
   outbox.feed(only, bytes("ab"));
@@ -87,7 +87,7 @@ Deno.test("Outbox.writtenTicket waits for bytes of a producer that has ended", (
   assertEquals(outbox.writtenTicket, 1);
 });
 
-Deno.test("Outbox.writtenTicket takes a producer that makes nothing as written when all before it is", () => {
+Deno.test("WriteQueue.writtenTicket takes a producer that makes nothing as written when all before it is", () => {
   const [first, second] = [source(), source()];
   const outbox = filled(first, "a", second);
   outbox.feed(first, null);
@@ -100,7 +100,7 @@ Deno.test("Outbox.writtenTicket takes a producer that makes nothing as written w
 
 // --------------------------------------------------------------------------------------------------------------- producers
 
-Deno.test("Outbox.source() is asked while what it makes goes into the same write", () => {
+Deno.test("WriteQueue.source() is asked while what it makes goes into the same write", () => {
   const only = source();
   const outbox = filled("a", only, "z");
   assertStrictEquals(outbox.source(), only);
@@ -110,7 +110,7 @@ Deno.test("Outbox.source() is asked while what it makes goes into the same write
   assertEquals([outbox.source(), writes(outbox)], [null, ["abcz"]]);
 });
 
-Deno.test("Outbox.source() is not asked while 64 KiB are ready, and is again when they are written", () => {
+Deno.test("WriteQueue.source() is not asked while 64 KiB are ready, and is again when they are written", () => {
   const only = source();
   const outbox = filled(only);
   for (let asked = 0; asked < 8; asked++) {
@@ -123,7 +123,7 @@ Deno.test("Outbox.source() is not asked while 64 KiB are ready, and is again whe
   assertStrictEquals(outbox.source(), only);
 });
 
-Deno.test("Outbox.source() is not asked before a piece that was lent is written", () => {
+Deno.test("WriteQueue.source() is not asked before a piece that was lent is written", () => {
   const only = source();
   const outbox = filled(only);
   const piece = new Uint8Array(LARGEST_COPY + 1);
@@ -136,7 +136,7 @@ Deno.test("Outbox.source() is not asked before a piece that was lent is written"
   assertStrictEquals(outbox.source(), only);
 });
 
-Deno.test("Outbox.feed() copies small pieces, whose producer may use them again at once", () => {
+Deno.test("WriteQueue.feed() copies small pieces, whose producer may use them again at once", () => {
   const only = source();
   const outbox = filled(only);
   const piece = bytes("ab");
@@ -146,14 +146,14 @@ Deno.test("Outbox.feed() copies small pieces, whose producer may use them again 
   assertEquals(writes(outbox), ["abcc"]);
 });
 
-Deno.test("Outbox.feed() of an empty piece is no end, and leaves nothing to write", () => {
+Deno.test("WriteQueue.feed() of an empty piece is no end, and leaves nothing to write", () => {
   const only = source();
   const outbox = filled(only);
   outbox.feed(only, new Uint8Array(0));
   assertEquals([outbox.peek(), outbox.current === only, outbox.writtenTicket], [null, true, 0]);
 });
 
-Deno.test("Outbox.feed() does not hear a producer that is not the first, or has ended, or was dropped", () => {
+Deno.test("WriteQueue.feed() does not hear a producer that is not the first, or has ended, or was dropped", () => {
   const [first, second] = [source(), source()];
   const outbox = filled(first, second);
   outbox.feed(second, bytes("too early"));
@@ -168,7 +168,7 @@ Deno.test("Outbox.feed() does not hear a producer that is not the first, or has 
   assertEquals([outbox.peek(), outbox.bufferedAmount], [null, 0]);
 });
 
-Deno.test("Outbox.push() behind a producer keeps its place, large or small, text or bytes", () => {
+Deno.test("WriteQueue.push() behind a producer keeps its place, large or small, text or bytes", () => {
   const [first, second] = [source(), source()];
   const large = new Uint8Array(LARGEST_COPY + 1).fill(0x78);
   const outbox = filled("a", first, "€", bytes("c"), large, "", second, "e");
@@ -183,7 +183,7 @@ Deno.test("Outbox.push() behind a producer keeps its place, large or small, text
   assertEquals([writes(outbox), outbox.tickets, outbox.writtenTicket], [["2e"], 8, 8]);
 });
 
-Deno.test("Outbox.current is the producer at work or next at work, whether it is to be asked or not", () => {
+Deno.test("WriteQueue.current is the producer at work or next at work, whether it is to be asked or not", () => {
   const [first, second] = [source(), source()];
   const outbox = filled("a");
   assertEquals(outbox.current, null);
@@ -197,7 +197,7 @@ Deno.test("Outbox.current is the producer at work or next at work, whether it is
   assertEquals(outbox.current, null);
 });
 
-Deno.test("Outbox.sources counts the producers at work and those that wait", () => {
+Deno.test("WriteQueue.sources counts the producers at work and those that wait", () => {
   const [first, second, third] = [source(), source(), source()];
   const outbox = filled("a", first, "b", second);
   const seen = [outbox.sources];
@@ -214,7 +214,7 @@ Deno.test("Outbox.sources counts the producers at work and those that wait", () 
   assertEquals(seen, [2, 2, 1, 2, 0, 0]);
 });
 
-Deno.test("Outbox.feed() of the end frees a hundred thousand pushes that waited", () => {
+Deno.test("WriteQueue.feed() of the end frees a hundred thousand pushes that waited", () => {
   const only = source();
   const outbox = filled(only);
   for (let pushed = 0; pushed < 100_000; pushed++) outbox.push("x");
@@ -234,7 +234,7 @@ interface Pushed {
 
 /** An outbox and its model, to which random things are done. */
 class Play {
-  readonly outbox = new Outbox();
+  readonly outbox = new WriteQueue();
   readonly #random: () => number;
   readonly #pushed: Pushed[] = [];
   readonly #sent: Uint8Array[] = [];
@@ -315,7 +315,7 @@ class Play {
   }
 }
 
-Deno.test("Outbox sends what is pushed and made in the order of the pushes, and knows how far it is, whatever is done", () => {
+Deno.test("WriteQueue sends what is pushed and made in the order of the pushes, and knows how far it is, whatever is done", () => {
   for (let seed = 1; seed <= 300; seed++) {
     const play = new Play(seed);
     for (let calls = 0; calls < 80; calls++) {

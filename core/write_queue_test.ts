@@ -1,5 +1,5 @@
 import { assertEquals, assertLessOrEqual, assertStrictEquals, assertThrows } from "@std/assert";
-import { Outbox } from "./write_queue.ts";
+import { WriteQueue } from "./write_queue.ts";
 import type { Source } from "./producer.ts";
 
 const LARGEST_COPY = 16_384;
@@ -10,7 +10,7 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const source = (): Source => ({ pull: () => null, cancel() {} });
 
 /** Writes all that is ready; what each write had, as text. */
-function writes(outbox: Outbox): string[] {
+function writes(outbox: WriteQueue): string[] {
   const written: string[] = [];
   for (let bytes = outbox.peek(); bytes !== null; bytes = outbox.peek()) {
     written.push(text(bytes));
@@ -20,8 +20,8 @@ function writes(outbox: Outbox): string[] {
 }
 
 /** An outbox to which `pushed` was pushed. */
-function filled(...pushed: (string | Uint8Array | Source)[]): Outbox {
-  const outbox = new Outbox();
+function filled(...pushed: (string | Uint8Array | Source)[]): WriteQueue {
+  const outbox = new WriteQueue();
   for (const item of pushed) {
     if (typeof item === "string" || item instanceof Uint8Array) outbox.push(item);
     else outbox.pushSource(item);
@@ -31,15 +31,15 @@ function filled(...pushed: (string | Uint8Array | Source)[]): Outbox {
 
 // ------------------------------------------------------------------------------------------------------------- coalescing
 
-Deno.test("Outbox.peek() gives null of nothing", () => {
-  assertEquals([new Outbox().peek(), filled("", new Uint8Array(0)).peek()], [null, null]);
+Deno.test("WriteQueue.peek() gives null of nothing", () => {
+  assertEquals([new WriteQueue().peek(), filled("", new Uint8Array(0)).peek()], [null, null]);
 });
 
-Deno.test("Outbox.peek() gives small pushes as one, text as UTF-8", () => {
+Deno.test("WriteQueue.peek() gives small pushes as one, text as UTF-8", () => {
   assertEquals(writes(filled("a", bytes("bc"), "", "€", bytes("d"))), ["abc€d"]);
 });
 
-Deno.test("Outbox.peek() gives many small pushes in blocks of 64 KiB, as few as that", () => {
+Deno.test("WriteQueue.peek() gives many small pushes in blocks of 64 KiB, as few as that", () => {
   const pushed = Array.from({ length: 3000 }, (_, i) => `${i} ${"x".repeat(100)}\n`);
   for (const outbox of [filled(...pushed), filled(...pushed.map(bytes))]) {
     const written = writes(outbox);
@@ -49,8 +49,8 @@ Deno.test("Outbox.peek() gives many small pushes in blocks of 64 KiB, as few as 
   }
 });
 
-Deno.test("Outbox.push() of a byte at a time copies no more than a few times what is pushed", () => {
-  const outbox = new Outbox();
+Deno.test("WriteQueue.push() of a byte at a time copies no more than a few times what is pushed", () => {
+  const outbox = new WriteQueue();
   const { set } = Uint8Array.prototype;
   let copied = 0;
   Uint8Array.prototype.set = function (this: Uint8Array, source: ArrayLike<number>, offset?: number) {
@@ -66,7 +66,7 @@ Deno.test("Outbox.push() of a byte at a time copies no more than a few times wha
   assertLessOrEqual(copied, 400_000);
 });
 
-Deno.test("Outbox.push() copies bytes up to 16 KiB, whose owner may use them again at once", () => {
+Deno.test("WriteQueue.push() copies bytes up to 16 KiB, whose owner may use them again at once", () => {
   for (const size of [1, 512, LARGEST_COPY]) {
     const data = new Uint8Array(size).fill(0x61);
     const outbox = filled(data);
@@ -75,18 +75,18 @@ Deno.test("Outbox.push() copies bytes up to 16 KiB, whose owner may use them aga
   }
 });
 
-Deno.test("Outbox.push() lends larger bytes: the very same are written", () => {
+Deno.test("WriteQueue.push() lends larger bytes: the very same are written", () => {
   const data = new Uint8Array(LARGEST_COPY + 1);
   assertStrictEquals(filled(data).peek(), data);
 });
 
-Deno.test("Outbox.peek() gives a large push by itself, between the small ones before and after it", () => {
+Deno.test("WriteQueue.peek() gives a large push by itself, between the small ones before and after it", () => {
   const large = "x".repeat(LARGEST_COPY + 1);
   assertEquals(writes(filled("a", "b", bytes(large), "c", "d")), ["ab", large, "cd"]);
   assertEquals(writes(filled("a", "b", large, "c", "d")), ["ab", large, "cd"]);
 });
 
-Deno.test("Outbox.push() takes text of any length and any characters", () => {
+Deno.test("WriteQueue.push() takes text of any length and any characters", () => {
   for (const unit of ["x", "é", "€", "😀", "\ud800", "\udc00"]) {
     for (const count of [1, 170, 171, 2730, 2731, 5461, 5462, 16_384, 16_385, 40_000]) {
       const pushed = unit.repeat(count);
@@ -97,7 +97,7 @@ Deno.test("Outbox.push() takes text of any length and any characters", () => {
 
 // -------------------------------------------------------------------------------------------------- what a write has got
 
-Deno.test("Outbox.push() adds nothing to the memory that a write has got", () => {
+Deno.test("WriteQueue.push() adds nothing to the memory that a write has got", () => {
   const outbox = filled("ab");
   const writing = outbox.peek()!;
   const memory = new Uint8Array(writing.buffer);
@@ -109,7 +109,7 @@ Deno.test("Outbox.push() adds nothing to the memory that a write has got", () =>
   assertEquals(writes(outbox), ["cdef"]);
 });
 
-Deno.test("Outbox.push() adds nothing to what is left after a short write either", () => {
+Deno.test("WriteQueue.push() adds nothing to what is left after a short write either", () => {
   const outbox = filled("abcd");
   outbox.peek();
   outbox.advance(1);
@@ -123,12 +123,12 @@ Deno.test("Outbox.push() adds nothing to what is left after a short write either
   assertEquals(writes(outbox), ["efgh"]);
 });
 
-Deno.test("Outbox.peek() gives the same bytes again until they are written", () => {
+Deno.test("WriteQueue.peek() gives the same bytes again until they are written", () => {
   const outbox = filled("ab");
   assertStrictEquals(outbox.peek(), outbox.peek());
 });
 
-Deno.test("Outbox.advance() after a short write leaves the rest", () => {
+Deno.test("WriteQueue.advance() after a short write leaves the rest", () => {
   const large = "x".repeat(LARGEST_COPY + 1);
   const outbox = filled("abc", large);
   const sizes = [1, 0, 2, 5, LARGEST_COPY - 4];
@@ -141,7 +141,7 @@ Deno.test("Outbox.advance() after a short write leaves the rest", () => {
   assertEquals(outbox.peek(), null);
 });
 
-Deno.test("Outbox.advance() refuses more than was given, and what is no count", () => {
+Deno.test("WriteQueue.advance() refuses more than was given, and what is no count", () => {
   for (const count of [-1, 3, 0.5, NaN, Infinity, "1", undefined, null]) {
     const outbox = filled("ab", bytes("x".repeat(LARGEST_COPY + 1)));
     outbox.peek();
@@ -151,7 +151,7 @@ Deno.test("Outbox.advance() refuses more than was given, and what is no count", 
   }
 });
 
-Deno.test("Outbox.writing is from peek() to the end of what it gave", () => {
+Deno.test("WriteQueue.writing is from peek() to the end of what it gave", () => {
   const outbox = filled("ab");
   const seen = [outbox.writing];
   outbox.peek();
@@ -165,9 +165,9 @@ Deno.test("Outbox.writing is from peek() to the end of what it gave", () => {
 
 // ----------------------------------------------------------------------------------------------------------- amount, seal
 
-Deno.test("Outbox.bufferedAmount counts the bytes that are pushed or made, and not yet written", () => {
+Deno.test("WriteQueue.bufferedAmount counts the bytes that are pushed or made, and not yet written", () => {
   const only = source();
-  const outbox = new Outbox();
+  const outbox = new WriteQueue();
   const seen = [outbox.bufferedAmount];
   const steps: (() => void)[] = [
     () => outbox.push("€"),
@@ -187,7 +187,7 @@ Deno.test("Outbox.bufferedAmount counts the bytes that are pushed or made, and n
   assertEquals(seen, [0, 3, 3, 9, 10, 14, 14, 7, 7, 0]);
 });
 
-Deno.test("Outbox.seal() says that no more will be pushed, and drops nothing", () => {
+Deno.test("WriteQueue.seal() says that no more will be pushed, and drops nothing", () => {
   const outbox = filled("a");
   assertEquals(outbox.sealed, false);
   outbox.seal();
@@ -196,7 +196,7 @@ Deno.test("Outbox.seal() says that no more will be pushed, and drops nothing", (
 
 // ------------------------------------------------------------------------------------------------------- clear(), unsent()
 
-Deno.test("Outbox.clear() drops all and gives the producers that waited, the one at work first", () => {
+Deno.test("WriteQueue.clear() drops all and gives the producers that waited, the one at work first", () => {
   const [first, second] = [source(), source()];
   const outbox = filled("a", first, "b", second, "c");
   outbox.feed(first, bytes("1"));
@@ -208,7 +208,7 @@ Deno.test("Outbox.clear() drops all and gives the producers that waited, the one
   assertEquals(outbox.clear(), []);
 });
 
-Deno.test("Outbox.clear() while a write is pending: what it says is not heard, and what is pushed then is", () => {
+Deno.test("WriteQueue.clear() while a write is pending: what it says is not heard, and what is pushed then is", () => {
   const outbox = filled("abc");
   outbox.peek();
   outbox.clear();
@@ -219,7 +219,7 @@ Deno.test("Outbox.clear() while a write is pending: what it says is not heard, a
   assertEquals([writes(outbox), outbox.writtenTicket], [["d"], 2]);
 });
 
-Deno.test("Outbox.clear() forgets that bytes were lent: a producer pushed then is asked", () => {
+Deno.test("WriteQueue.clear() forgets that bytes were lent: a producer pushed then is asked", () => {
   const outbox = filled(new Uint8Array(LARGEST_COPY + 1));
   outbox.peek();
   outbox.clear();
@@ -228,7 +228,7 @@ Deno.test("Outbox.clear() forgets that bytes were lent: a producer pushed then i
   assertStrictEquals(outbox.source(), only);
 });
 
-Deno.test("Outbox.unsent() gives what is not written, in order, and leaves it", () => {
+Deno.test("WriteQueue.unsent() gives what is not written, in order, and leaves it", () => {
   const large = new Uint8Array(LARGEST_COPY + 1);
   const outbox = filled("abc", large, "d");
   outbox.peek();
@@ -237,5 +237,5 @@ Deno.test("Outbox.unsent() gives what is not written, in order, and leaves it", 
   assertEquals(unsent, [bytes("bc"), large, bytes("d")]);
   assertStrictEquals(unsent[1], large);
   assertEquals(outbox.bufferedAmount, 2 + large.length + 1);
-  assertEquals(new Outbox().unsent(), []);
+  assertEquals(new WriteQueue().unsent(), []);
 });

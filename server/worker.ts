@@ -1,11 +1,11 @@
 // One of several workers of the greeter: started by workers.ts, which it reports to.
 import type { ChatServer } from "../listener/types.ts";
 import { serveGreeter } from "./greeter.ts";
-import type { WorkerOrder, WorkerReport } from "./workers.ts";
+import type { WorkerConfig, WorkerReport } from "./workers.ts";
 
 const boss = globalThis as unknown as {
   postMessage(report: WorkerReport): void;
-  onmessage: (event: MessageEvent<WorkerOrder | "shutdown">) => void;
+  onmessage: (event: MessageEvent<WorkerConfig | "shutdown">) => void;
 };
 
 let server: ChatServer | undefined;

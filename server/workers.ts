@@ -1,7 +1,7 @@
 import type { ServerStats } from "../listener/types.ts";
 
 /** Where a worker serves, and whether it tells each answer. */
-export interface WorkerOrder {
+export interface WorkerConfig {
   port: number;
   hostname: string;
   verbose: boolean;
@@ -38,7 +38,7 @@ export async function serveInWorkers(
   const probe = Deno.listen({ port, hostname });
   const { addr } = probe;
   probe.close();
-  const order: WorkerOrder = { port: addr.port, hostname, verbose: onAnswer !== undefined };
+  const order: WorkerConfig = { port: addr.port, hostname, verbose: onAnswer !== undefined };
   const workers = Array.from({ length: count }, () => start(order, onAnswer));
   const finished = Promise.all(workers.map(({ finished }) => finished)).then((all) => all.reduce(sum));
   finished.catch(() => {}); // it is told by whoever waits for it, or by the next line
@@ -60,7 +60,7 @@ function checkPlatform(): void {
   throw new Error("workers may not be started without reading their program, --allow-read is wanted");
 }
 
-function start(order: WorkerOrder, onAnswer: ((line: string) => void) | undefined) {
+function start(order: WorkerConfig, onAnswer: ((line: string) => void) | undefined) {
   const worker = new Worker(SCRIPT, { type: "module" });
   const listening = Promise.withResolvers<void>();
   const finished = Promise.withResolvers<ServerStats>();

@@ -26,13 +26,13 @@ export interface Heard {
 }
 
 /** Reads to the end. */
-export async function hear(conn: Deno.Conn, patienceMs = PATIENCE_MS): Promise<Heard> {
+export async function hear(conn: Deno.Conn, toleranceMs = PATIENCE_MS): Promise<Heard> {
   const buffer = new Uint8Array(65_536);
   const heard: Heard = { text: "", end: "end" };
   const timer = setTimeout(() => {
     heard.end = "hang";
     conn.close();
-  }, patienceMs);
+  }, toleranceMs);
   try {
     for (let count; (count = await conn.read(buffer)) !== null;) heard.text += latin1(buffer.subarray(0, count));
   } catch {
