@@ -25,7 +25,7 @@ import {
 } from "./core/errors.ts";
 import { FrameCollector } from "./core/frame_collector.ts";
 import { type ProducerLike, toSource } from "./core/producer.ts";
-import { FrameSplitter, type Step, type Terminator } from "./core/frame_splitter.ts";
+import { FrameSplitter, type SplitResult, type Terminator } from "./core/frame_splitter.ts";
 import { closeChannel, connectChannel, errorChannel } from "./chat/diagnostics.ts";
 import { startTls } from "./chat/tls_upgrade.ts";
 import { CoarseTimer, type TimerMember } from "./chat/coarse_timer.ts";
@@ -85,8 +85,8 @@ export abstract class AsyncChat implements AsyncDisposable {
   readonly #options: ResolvedChatOptions;
   readonly #buffer: ReceiveBuffer; //      in:  read -> buffer -> splitter -> hook
   readonly #splitter: FrameSplitter;
-  readonly #gathered = new FrameCollector();
-  #writer: Writer; //                   out: push -> outbox -> write
+  readonly #collector = new FrameCollector();
+  #writer: Writer; //                   out: push -> queue -> write
   #plainWriter: Writer | null = null; // what did so before startTls()
   #conn: ChatConn;
 
@@ -166,7 +166,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param data A view into the receive buffer, good until the hook returns or its promise settles. Copy what is kept longer.
    */
   protected collectIncomingData(data: Uint8Array): void | Promise<void> {
-    if (this.#mayGather(data.length)) this.#gathered.add(data);
+    if (this.#mayGather(data.length)) this.#collector.add(data);
   }
 
   /**
@@ -182,7 +182,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (this.collectIncomingData !== AsyncChat.prototype.collectIncomingData) {
       return this.collectIncomingData(buffer.subarray(start, end));
     }
-    if (this.#mayGather(end - start)) this.#gathered.lend(buffer, start, end);
+    if (this.#mayGather(end - start)) this.#collector.borrow(buffer, start, end);
   }
 
   /**
@@ -199,7 +199,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param error How long, and how long it might have been.
    */
   protected frameTooLong(error: FrameTooLongError): void | Promise<void> {
-    if (!this.#splitter.skipping) this.#shut(error);
+    if (!this.#splitter.discarding) this.#shut(error);
   }
 
   /**
@@ -245,7 +245,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   /**
    * Says how frames end from the next byte on, those already read included. (While a frame is being discarded: from its end on.)
    *
-   * A byte string, or text taken as UTF-8: the frame ends before it. Several: before the leftmost that matches, at one place
+   * A byte string, or text taken as UTF-8: the frame ends before it. DelimiterSet: before the leftmost that matches, at one place
    * the longest; more bytes are waited for only where they could change that. A count: after so many bytes, once; then the
    * chat is raw. `null`, `0`, `""` or empty bytes: raw, all that comes is data, and no frame ends.
    *
@@ -275,12 +275,12 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** What the default `collectIncomingData` has gathered since the last take, as bytes that the caller owns. */
   takeData(): Uint8Array {
-    return this.#gathered.takeData();
+    return this.#collector.takeData();
   }
 
   /** What the default `collectIncomingData` has gathered since the last take, as UTF-8; U+FFFD stands for what is not. */
   takeText(): string {
-    return this.#gathered.takeText();
+    return this.#collector.takeText();
   }
 
   // -------------------------------------------------------------- sending
@@ -373,7 +373,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   discardBuffers(): void {
     this.#buffer.clear();
     this.#splitter.reset();
-    this.#gathered.clear();
+    this.#collector.clear();
     this.#writer.drop();
   }
 
@@ -507,7 +507,7 @@ export abstract class AsyncChat implements AsyncDisposable {
       }
       try {
         this.#reading = true;
-        this.#gathered.keep(); // reserving space moves what it has been lent
+        this.#collector.copyBorrowed(); // reserving space moves what it has been lent
         const count = await this.#conn.read(this.#buffer.reserve());
         this.#reading = false;
         if ((this.#state as ChatState) === "closed") return;
@@ -534,14 +534,14 @@ export abstract class AsyncChat implements AsyncDisposable {
     while (this.#state === "open") {
       if (this.#held !== null) await this.#held; // also handleTimeout, which came between two reads
       else if (this.#tooLong !== null) await this.#refuseFrame(this.#tooLong);
-      else if (this.#writer.isOver(this.#options.highWaterMark)) await this.#room();
+      else if (this.#writer.exceeds(this.#options.highWaterMark)) await this.#room();
       else if (this.#tellOn()) return;
     }
   }
 
   async #room(): Promise<void> {
     this.#paused = true;
-    await this.#writer.room(this.#options.highWaterMark);
+    await this.#writer.waitForCapacity(this.#options.highWaterMark);
     await this.#upgrading; // by somebody who knew that nothing was being read
     this.#paused = false;
   }
@@ -551,7 +551,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     const mark = this.#options.highWaterMark;
     try {
       while (
-        this.#state === "open" && this.#held === null && this.#tooLong === null && !this.#writer.isOver(mark)
+        this.#state === "open" && this.#held === null && this.#tooLong === null && !this.#writer.exceeds(mark)
       ) {
         const step = this.#splitter.next();
         if (step === "more") return true;
@@ -570,14 +570,14 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** Whether so much more fits into the frame that is being gathered; if not, it is refused next. */
   #mayGather(size: number): boolean {
-    const received = this.#gathered.length + size;
+    const received = this.#collector.length + size;
     const { limit } = this.#splitter;
     if (received > limit) this.#tooLong = new FrameTooLongError(limit, received);
     return received <= limit;
   }
 
   /** Tells one thing. Gives a promise only where the hook did. */
-  #tell(event: Step | "connect" | "eof" | "timeout"): Promise<void> | undefined {
+  #tell(event: SplitResult | "connect" | "eof" | "timeout"): Promise<void> | undefined {
     try {
       const waiting = this.#callHook(event) ?? this.#upgrading;
       if (waiting !== undefined) return this.#held = this.#hold(waiting);
@@ -587,7 +587,7 @@ export abstract class AsyncChat implements AsyncDisposable {
   }
 
   /** Calls the hook that `event` belongs to: the one place where hooks are called. */
-  #callHook(event: Step | "connect" | "eof" | "timeout"): void | Promise<void> {
+  #callHook(event: SplitResult | "connect" | "eof" | "timeout"): void | Promise<void> {
     switch (event) {
       case "data":
         return this.collectIncomingRange(this.#buffer.filled, this.#splitter.pieceStart, this.#splitter.pieceEnd);
@@ -618,10 +618,10 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   async #refuseFrame(error: FrameTooLongError): Promise<void> {
     this.#splitter.refuseFrame();
-    const goesOn = this.#splitter.skipping;
+    const goesOn = this.#splitter.discarding;
     if (this.#state === "open") await this.#tell("too long");
     this.#tooLong = null;
-    this.#gathered.clear();
+    this.#collector.clear();
     if (goesOn) return;
     this.#reason ??= error;
     this.#finish();
@@ -662,7 +662,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   #seal(): void {
     this.#sealDue = false;
-    if (this.#writer.over) this.#closeIfDone();
+    if (this.#writer.ended) this.#closeIfDone();
     else this.#writer.seal();
   }
 
@@ -679,7 +679,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** Closing, and our last byte is sent: closes the connection as soon as the peer has ended its side too, and late rather than never. */
   #closeIfDone(): void {
-    if (this.#state !== "closing" || !this.#writer.over) return;
+    if (this.#state !== "closing" || !this.#writer.ended) return;
     // The kernel answers bytes that nobody read with a reset, which can overtake our last reply (RFC 9112, 9.6).
     if (this.#inputOver) this.#shut();
     else this.#linger();
@@ -689,7 +689,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     const unread = this.#buffer.filled.slice(this.#buffer.start);
     this.#buffer.clear();
     this.#splitter.restart();
-    this.#gathered.clear();
+    this.#collector.clear();
     this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
     const writer = this.#plainWriter = this.#writer;
     this.#writer = this.#newWriter(); // what is pushed from here on is for TLS alone
@@ -717,8 +717,8 @@ export abstract class AsyncChat implements AsyncDisposable {
     const deadlines = new TimeLimits(this.#options, clock.now());
     this.#swept = {
       toleranceMs,
-      look: (now) => {
-        const kind = deadlines.look(now, {
+      check: (now) => {
+        const kind = deadlines.check(now, {
           peerWaits: this.#held !== null || this.#paused || this.#inputOver || this.#state !== "open",
           bytesReceived: this.#bytesReceived,
           frameNumber: this.#splitter.frameNumber,

@@ -54,7 +54,7 @@ export class ChatReader {
   readonly #conn: Pick<ChatConn, "read">;
   readonly #buffer: ReceiveBuffer;
   readonly #splitter: FrameSplitter;
-  readonly #gathered = new FrameCollector();
+  readonly #collector = new FrameCollector();
   readonly #maxFrameBytes: number;
   #reading = false;
   #ended = false;
@@ -95,14 +95,14 @@ export class ChatReader {
     try {
       for (;;) {
         const step = this.#splitter.next();
-        if (step === "frame") return this.#gathered.takeData();
+        if (step === "frame") return this.#collector.takeData();
         if (step === "too long") throw this.#splitter.tooLongError();
         if (step === "data") {
-          this.#gathered.lend(this.#buffer.filled, this.#splitter.pieceStart, this.#splitter.pieceEnd);
-          if (isRaw) return this.#gathered.takeData();
+          this.#collector.borrow(this.#buffer.filled, this.#splitter.pieceStart, this.#splitter.pieceEnd);
+          if (isRaw) return this.#collector.takeData();
         } else if (this.#ended) {
-          if (this.#gathered.length === 0) return null;
-          throw new IncompleteFrameError(this.#gathered.takeData());
+          if (this.#collector.length === 0) return null;
+          throw new IncompleteFrameError(this.#collector.takeData());
         } else {
           await this.#fill();
         }
@@ -124,7 +124,7 @@ export class ChatReader {
   }
 
   async #fill(): Promise<void> {
-    this.#gathered.keep(); // reserving space moves what it has been lent
+    this.#collector.copyBorrowed(); // reserving space moves what it has been lent
     const count = await this.#conn.read(this.#buffer.reserve());
     this.#buffer.commit(count ?? 0);
     if (count !== null) return;

@@ -5,7 +5,7 @@ export interface TimerMember {
   /** What it can bear to be noticed late, in milliseconds. */
   readonly toleranceMs: number;
   /** Called with the time. */
-  look(now: number): void;
+  check(now: number): void;
 }
 
 /** Between two looks: a tenth of the shortest limit is exact enough, within bounds that cost little and strain nobody. */
@@ -59,7 +59,7 @@ export class CoarseTimer {
     let tickMs = Infinity;
     for (const member of this.#members) {
       tickMs = Math.min(tickMs, tickFor(member));
-      member.look(now);
+      member.check(now);
     }
     // A look may have ended the last of them, or have brought in one that is in more of a hurry and armed the timer.
     if (this.#members.size > 0 && this.#callOff === null) this.#arm(tickMs);

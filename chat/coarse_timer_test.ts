@@ -9,7 +9,7 @@ function member(toleranceMs: number, onLook: () => void = () => {}) {
     looks.push(now);
     onLook();
   };
-  return { toleranceMs, look, looks };
+  return { toleranceMs, check: look, looks };
 }
 
 Deno.test("CoarseTimer.of() gives one sweep to a clock", () => {

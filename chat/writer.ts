@@ -4,12 +4,12 @@ import { WriteQueue } from "../core/write_queue.ts";
 import type { Source } from "../core/producer.ts";
 
 /** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
-const MOST_EMPTY_WRITES = 100;
+const MAX_EMPTY_WRITES = 100;
 /** Producers in the queue that stop the input. Each may be a file or a stream that is open. */
-const MOST_PRODUCERS = 16;
+const MAX_PRODUCERS = 16;
 
 /**
- * The one that writes: empties an outbox into a connection, asks producers, tells who waits how far it is.
+ * The one that writes: empties an queue into a connection, asks producers, tells who waits how far it is.
  *
  * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
  */
@@ -17,17 +17,17 @@ export class Writer {
   #conn: ChatConn;
   readonly #onEnd: (error?: Error) => void;
   readonly #onProducerError: (error: unknown) => void;
-  readonly #outbox = new WriteQueue();
+  readonly #queue = new WriteQueue();
   #started = false;
   #running = false; //      the loop is at work, or about to be
-  #over = false; //         it has ended, or was stopped
+  #ended = false; //         it has ended, or was stopped
   #ending = false; //       all is written, and closeWrite() is pending
   #waitsForProducer = false;
-  #asking: Source | null = null; // the producer that is being asked at this moment
-  #drops = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
+  #pulling: Source | null = null; // the producer that is being asked at this moment
+  #generation = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
   #bytesSent = 0;
   #flushWaiters: { ticket: number; resolve: () => void }[] = [];
-  #roomWaiter: { mark: number; resolve: () => void } | null = null;
+  #capacityWaiter: { mark: number; resolve: () => void } | null = null;
 
   /**
    * @param conn Where to write.
@@ -41,7 +41,7 @@ export class Writer {
   }
 
   get bufferedAmount(): number {
-    return this.#outbox.bufferedAmount;
+    return this.#queue.bufferedAmount;
   }
 
   get bytesSent(): number {
@@ -50,17 +50,17 @@ export class Writer {
 
   /** Whether the peer has something to take: bytes, or the end of our side. */
   get pending(): boolean {
-    return this.#ending || this.#outbox.bufferedAmount > 0;
+    return this.#ending || this.#queue.bufferedAmount > 0;
   }
 
   /** Whether a push would be sent. */
   get accepting(): boolean {
-    return !this.#over && !this.#outbox.sealed;
+    return !this.#ended && !this.#queue.sealed;
   }
 
   /** Whether nothing more will be written. */
-  get over(): boolean {
-    return this.#over;
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** Begins to write; before that, pushes wait, and it may be decided where to. */
@@ -71,56 +71,56 @@ export class Writer {
   }
 
   push(data: Uint8Array | string): void {
-    this.#outbox.push(data);
+    this.#queue.push(data);
     this.#wake();
   }
 
   pushSource(source: Source): void {
-    this.#outbox.pushSource(source);
+    this.#queue.pushSource(source);
     this.#wake();
   }
 
   /** Nothing more will be pushed: after what is queued, ends our side of the connection. */
   seal(): void {
-    this.#outbox.seal();
+    this.#queue.seal();
     this.#wake();
   }
 
   /** Fulfils when all that was pushed before is written or dropped; what went into the same block of 64 KiB at most counts with it. */
   flushed(): Promise<void> {
-    const ticket = this.#outbox.tickets;
-    if (ticket === this.#outbox.writtenTicket) return Promise.resolve();
+    const ticket = this.#queue.pushCount;
+    if (ticket === this.#queue.writtenCount) return Promise.resolve();
     return new Promise((resolve) => this.#flushWaiters.push({ ticket, resolve }));
   }
 
   /** Whether more waits than it should: more than `mark` bytes, or many producers, whose bytes nobody can count. */
-  isOver(mark: number): boolean {
-    return this.#outbox.bufferedAmount > mark || this.#outbox.sources > MOST_PRODUCERS;
+  exceeds(mark: number): boolean {
+    return this.#queue.bufferedAmount > mark || this.#queue.sources > MAX_PRODUCERS;
   }
 
   /** Fulfils when that is no longer so, or `release()` was called. One may wait at a time. */
-  room(mark: number): Promise<void> {
-    return new Promise((resolve) => this.#roomWaiter = { mark, resolve });
+  waitForCapacity(mark: number): Promise<void> {
+    return new Promise((resolve) => this.#capacityWaiter = { mark, resolve });
   }
 
   /** Lets go who waits for room, whether there is any or not. */
   release(): void {
-    this.#roomWaiter?.resolve();
-    this.#roomWaiter = null;
+    this.#capacityWaiter?.resolve();
+    this.#capacityWaiter = null;
   }
 
   /** Drops what is queued and tells the producers so. A write that is pending goes on. */
   drop(reason?: Error): void {
-    this.#drops++;
+    this.#generation++;
     if (this.#waitsForProducer) this.#waitsForProducer = this.#running = false;
-    for (const source of this.#outbox.clear()) void this.cancel(source, reason);
-    this.#tellWaiters();
+    for (const source of this.#queue.clear()) void this.cancel(source, reason);
+    this.#settleWaiters();
   }
 
   /** Tells a producer that nobody will ask it again. One that has failed may answer with its failure, which is known. */
   async cancel(source: Source, reason: Error | undefined): Promise<void> {
     try {
-      if (source === this.#asking) await null; // a generator that ends its own chat cannot be told while it runs
+      if (source === this.#pulling) await null; // a generator that ends its own chat cannot be told while it runs
       await source.cancel(reason);
     } catch (error) {
       if (error !== reason && error !== reason?.cause) this.#onProducerError(error);
@@ -130,71 +130,71 @@ export class Writer {
   /** Drops what is queued, and writes nothing more. */
   stop(reason?: Error): void {
     this.#ending = false;
-    this.#over = true;
+    this.#ended = true;
     this.drop(reason);
   }
 
   /** Stops, and gives back what was not written. */
   takeUnsent(): Uint8Array[] {
-    if (this.#outbox.writing) {
+    if (this.#queue.writing) {
       throw new TypeError("Cannot detach: a write is pending, a call after flushed() is wanted");
     }
-    if (this.#outbox.current !== null) {
+    if (this.#queue.current !== null) {
       throw new TypeError("Cannot detach: a producer is queued, a call after flushed() is wanted");
     }
-    const unsent = this.#outbox.unsent();
+    const unsent = this.#queue.unsent();
     this.stop();
     return unsent;
   }
 
   /** Starts the loop if it rests. It waits for the end of this turn, so that what is pushed in one turn is one write. */
   #wake(): void {
-    if (this.#running || this.#over || !this.#started) return;
+    if (this.#running || this.#ended || !this.#started) return;
     this.#running = true;
     queueMicrotask(() => this.#run());
   }
 
   async #run(): Promise<void> {
     try {
-      let drops = 0; // as they were when it was asked
+      let generation = 0; // as they were when it was asked
       let emptyWrites = 0;
       let made: Promise<Uint8Array | null> | null = null; // by a producer that could not answer at once
       let asked: Source | null = null;
-      while (!this.#over) {
+      while (!this.#ended) {
         // A producer is asked for as long as it answers at once, so that its small pieces go out together.
-        while (made === null && (asked = this.#outbox.source()) !== null) {
-          drops = this.#drops;
-          made = this.#ask(asked);
+        while (made === null && (asked = this.#queue.source()) !== null) {
+          generation = this.#generation;
+          made = this.#pull(asked);
         }
-        if (this.#over) return; // it threw, or it ended the chat
-        if (made !== null && drops !== this.#drops) { // it was dropped, by itself when it was asked, or since
+        if (this.#ended) return; // it threw, or it ended the chat
+        if (made !== null && generation !== this.#generation) { // it was dropped, by itself when it was asked, or since
           made = null;
           continue;
         }
-        const bytes = this.#outbox.peek();
+        const bytes = this.#queue.peek();
         if (bytes !== null) {
           const count = await this.#conn.write(bytes);
-          this.#outbox.advance(count);
+          this.#queue.advance(count);
           this.#bytesSent += count;
-          this.#tellWaiters();
+          this.#settleWaiters();
           emptyWrites = count === 0 ? emptyWrites + 1 : 0;
-          if (emptyWrites === MOST_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
+          if (emptyWrites === MAX_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
         } else if (made !== null) {
-          this.#tellWaiters(); // those before it may have ended with nothing to write
+          this.#settleWaiters(); // those before it may have ended with nothing to write
           this.#waitsForProducer = true;
           const piece: Uint8Array | null = await made;
-          if (drops !== this.#drops) return;
+          if (generation !== this.#generation) return;
           this.#waitsForProducer = false;
           made = null;
-          this.#outbox.feed(asked!, piece);
-          this.#tellWaiters();
-        } else if (this.#outbox.sealed) {
+          this.#queue.feed(asked!, piece);
+          this.#settleWaiters();
+        } else if (this.#queue.sealed) {
           this.#ending = true;
           await this.#conn.closeWrite?.();
           return this.#end();
         } else {
           this.#running = false;
-          return this.#tellWaiters();
+          return this.#settleWaiters();
         }
       }
     } catch (error) {
@@ -203,24 +203,24 @@ export class Writer {
   }
 
   /** Pulls a producer; what it has made at once is taken in, a promise is given back. */
-  #ask(source: Source): Promise<Uint8Array | null> | null {
-    this.#asking = source;
+  #pull(source: Source): Promise<Uint8Array | null> | null {
+    this.#pulling = source;
     try {
       const piece = source.pull();
       if (!(piece instanceof Promise)) {
-        this.#outbox.feed(source, piece);
+        this.#queue.feed(source, piece);
         return null;
       }
       return piece.catch((error) => this.#producerFailed(source, error));
     } catch (error) {
       return this.#producerFailed(source, error);
     } finally {
-      this.#asking = null;
+      this.#pulling = null;
     }
   }
 
   #producerFailed(source: Source, error: unknown): null {
-    if (this.#outbox.current === source) { // else it was dropped, and this is how it took it
+    if (this.#queue.current === source) { // else it was dropped, and this is how it took it
       this.stop(asError(error));
       this.#onProducerError(error);
     }
@@ -228,22 +228,22 @@ export class Writer {
   }
 
   #end(error?: Error): void {
-    if (this.#over) return;
+    if (this.#ended) return;
     this.stop(error);
     this.#onEnd(error);
   }
 
-  #tellWaiters(): void {
-    const written = this.#outbox.writtenTicket;
+  #settleWaiters(): void {
+    const written = this.#queue.writtenCount;
     let told = 0;
     while (told < this.#flushWaiters.length && this.#flushWaiters[told]!.ticket <= written) {
       this.#flushWaiters[told++]!.resolve();
     }
     if (told > 0) this.#flushWaiters.splice(0, told);
-    if (this.#roomWaiter !== null && !this.isOver(this.#roomWaiter.mark)) this.release();
+    if (this.#capacityWaiter !== null && !this.exceeds(this.#capacityWaiter.mark)) this.release();
   }
 }
 
 function tooManyEmptyWrites(length: number): Error {
-  return new Error(`Cannot write: ${MOST_EMPTY_WRITES} writes in a row took 0 of ${length} bytes, 1 or more is wanted`);
+  return new Error(`Cannot write: ${MAX_EMPTY_WRITES} writes in a row took 0 of ${length} bytes, 1 or more is wanted`);
 }

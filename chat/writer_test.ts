@@ -140,7 +140,7 @@ Deno.test("Writer bears writes of nothing, but not a hundred in a row", async ()
 
 // ------------------------------------------------------------------------------------------------------------ its end
 
-Deno.test("Writer tells once of a write that fails, the first or a later one, and drops the rest", async () => {
+Deno.test("Writer tells once of a write that fails, the first or a later one, and generation the rest", async () => {
   for (let nth = 0; nth < 4; nth++) {
     const broken = new Error("broken pipe");
     const desk = new Desk([...Array<number>(nth).fill(1), broken]);
@@ -150,7 +150,7 @@ Deno.test("Writer tells once of a write that fails, the first or a later one, an
     await turns();
     assertEquals([desk.told, desk.writes.length], [["failed"], nth + 1]);
     assertStrictEquals(desk.errors[0], broken);
-    assertEquals([desk.pump.over, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
+    assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
     assertEquals([flushed(), late(), desk.pump.bytesSent], [true, true, nth]);
   }
 });
@@ -184,12 +184,12 @@ Deno.test("Writer.seal() ends our side after the last byte, and says so once", a
   const desk = new Desk([1, "hold"]);
   desk.pump.push("abc");
   desk.pump.seal();
-  assertEquals([desk.pump.accepting, desk.pump.over], [false, false]);
+  assertEquals([desk.pump.accepting, desk.pump.ended], [false, false]);
   await turns();
   assertEquals([desk.closeWrites, desk.told], [0, []]);
   desk.answer(2);
   await turns();
-  assertEquals([desk.closeWrites, desk.told, desk.pump.over], [1, ["end"], true]);
+  assertEquals([desk.closeWrites, desk.told, desk.pump.ended], [1, ["end"], true]);
 });
 
 Deno.test("Writer.seal() of an empty queue ends our side at once", async () => {
@@ -237,7 +237,7 @@ Deno.test("Writer.stop() writes nothing more and says nothing, whatever becomes 
     await desk.push("def");
     const flushed = desk.flushed();
     desk.pump.stop();
-    assertEquals([desk.pump.over, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
+    assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
     desk.answer(outcome);
     await turns();
     assertEquals([desk.writes, desk.told, flushed()], [["abc"], [], true]);
@@ -352,9 +352,9 @@ Deno.test("Writer.flushed() is told of a producer that ended with nothing to wri
 Deno.test("Writer.room() fulfils when no more than so much waits, and not before", async () => {
   const desk = new Desk([2, 1, "hold", "hold"]);
   desk.pump.push("abcdefg");
-  assertEquals([desk.pump.isOver(6), desk.pump.isOver(7)], [true, false]);
+  assertEquals([desk.pump.exceeds(6), desk.pump.exceeds(7)], [true, false]);
   let room = false;
-  desk.pump.room(3).then(() => room = true);
+  desk.pump.waitForCapacity(3).then(() => room = true);
   await turns();
   assertEquals([desk.pump.bufferedAmount, room], [4, false]);
   desk.answer(1);
@@ -368,14 +368,14 @@ Deno.test("Writer.room() fulfils when no more than 16 producers wait, however fe
   const desk = new Desk();
   await desk.push(...answers.map(({ promise }) => ({ more: () => promise })));
   let room = false;
-  desk.pump.room(100).then(() => room = true);
+  desk.pump.waitForCapacity(100).then(() => room = true);
   const seen: [over: boolean, room: boolean][] = [];
   for (const { resolve } of answers.slice(0, 2)) {
-    seen.push([desk.pump.isOver(100), room]);
+    seen.push([desk.pump.exceeds(100), room]);
     resolve(bytes(""));
     await turns();
   }
-  assertEquals([...seen, [desk.pump.isOver(100), room]], [[true, false], [true, false], [false, true]]);
+  assertEquals([...seen, [desk.pump.exceeds(100), room]], [[true, false], [true, false], [false, true]]);
   desk.pump.stop();
 });
 
@@ -384,7 +384,7 @@ Deno.test("Writer.release() lets go who waits for room, and drop() does", async 
     const desk = new Desk(["hold"]);
     await desk.push("abc");
     let room = false;
-    desk.pump.room(1).then(() => room = true);
+    desk.pump.waitForCapacity(1).then(() => room = true);
     await turns();
     assertEquals(room, false);
     desk.pump[act]();
@@ -471,7 +471,7 @@ Deno.test("Writer stops at a producer that fails, at once or in time, and tells 
     await turns();
     assertEquals([desk.writes, desk.told], [["a"], ["producer failed"]]);
     assertStrictEquals(desk.errors[0], boom);
-    assertEquals([desk.pump.over, desk.pump.bufferedAmount], [true, 0]);
+    assertEquals([desk.pump.ended, desk.pump.bufferedAmount], [true, 0]);
   }
 });
 
@@ -666,7 +666,7 @@ Deno.test("Writer.stop() leaves nothing waiting for a producer that never answer
   const flushed = desk.flushed();
   desk.pump.stop();
   await turns();
-  assertEquals([flushed(), desk.pump.over, desk.told], [true, true, []]);
+  assertEquals([flushed(), desk.pump.ended, desk.told], [true, true, []]);
 });
 
 Deno.test("Writer.stop() tells of a producer that fails when it is told to end, unless it answers with the reason", async () => {
@@ -750,7 +750,7 @@ Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () 
   const unsent = desk.pump.takeUnsent();
   await turns();
   assertEquals(unsent, [bytes("b"), large]);
-  assert(desk.pump.over && flushed());
+  assert(desk.pump.ended && flushed());
   assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a"], [], 0]);
 });
 
@@ -823,7 +823,7 @@ Deno.test("Writer.flushed() and room() do not wait for a producer behind those t
   const flushed = desk.flushed();
   desk.pump.pushSource(toSource({ more: () => new Promise<Uint8Array>(() => {}) }));
   let room = false;
-  desk.pump.room(100).then(() => room = true);
+  desk.pump.waitForCapacity(100).then(() => room = true);
   await turns();
-  assert(!desk.pump.isOver(100) && room && flushed());
+  assert(!desk.pump.exceeds(100) && room && flushed());
 });

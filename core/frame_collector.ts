@@ -30,7 +30,7 @@ export class FrameCollector {
   }
 
   /** Adds `bytes` from `start` to `end`, which stay as they are until `keep()`. */
-  lend(bytes: Uint8Array, start: number, end: number): void {
+  borrow(bytes: Uint8Array, start: number, end: number): void {
     if (this.length > 0) return this.add(bytes.subarray(start, end));
     this.#lent = bytes;
     this.#lentStart = start;
@@ -38,7 +38,7 @@ export class FrameCollector {
   }
 
   /** Copies what was lent. */
-  keep(): void {
+  copyBorrowed(): void {
     if (this.#lentEnd === this.#lentStart) return;
     const data = this.#lent.subarray(this.#lentStart, this.#lentEnd);
     this.#giveBack();
@@ -47,7 +47,7 @@ export class FrameCollector {
 
   /** Copies `data` behind what is there. */
   add(data: Uint8Array): void {
-    this.keep();
+    this.copyBorrowed();
     const length = this.#length + data.length;
     if (length > this.#storage.length) {
       // Pages that nothing is written to are not there yet, so that a large storage may grow by more, to be copied less often.

@@ -5,87 +5,87 @@ import { FrameCollector } from "./frame_collector.ts";
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 Deno.test("FrameCollector.takeData() joins what was added, and leaves nothing", () => {
-  const gatherer = new FrameCollector();
-  for (const piece of ["ab", "", "c", "defghij"]) gatherer.add(bytes(piece));
-  assertEquals(gatherer.length, 10);
-  assertEquals([gatherer.takeData(), gatherer.length], [bytes("abcdefghij"), 0]);
-  assertEquals(gatherer.takeData(), new Uint8Array(0));
+  const collector = new FrameCollector();
+  for (const piece of ["ab", "", "c", "defghij"]) collector.add(bytes(piece));
+  assertEquals(collector.length, 10);
+  assertEquals([collector.takeData(), collector.length], [bytes("abcdefghij"), 0]);
+  assertEquals(collector.takeData(), new Uint8Array(0));
 });
 
 Deno.test("FrameCollector.takeText() joins what was added, and leaves nothing", () => {
-  const gatherer = new FrameCollector();
-  for (const piece of ["ab", "cd"]) gatherer.add(bytes(piece));
-  assertEquals([gatherer.takeText(), gatherer.length, gatherer.takeText()], ["abcd", 0, ""]);
+  const collector = new FrameCollector();
+  for (const piece of ["ab", "cd"]) collector.add(bytes(piece));
+  assertEquals([collector.takeText(), collector.length, collector.takeText()], ["abcd", 0, ""]);
 });
 
 Deno.test("FrameCollector.add() copies what it is given", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   const piece = bytes("abc");
-  gatherer.add(piece);
+  collector.add(piece);
   piece.fill(0);
-  gatherer.add(bytes("d"));
-  assertEquals(gatherer.takeText(), "abcd");
+  collector.add(bytes("d"));
+  assertEquals(collector.takeText(), "abcd");
 });
 
 Deno.test("FrameCollector.takeData() gives bytes that the caller owns", () => {
-  const gatherer = new FrameCollector();
-  gatherer.add(bytes("abc"));
-  const first = gatherer.takeData();
-  gatherer.add(bytes("xyz"));
+  const collector = new FrameCollector();
+  collector.add(bytes("abc"));
+  const first = collector.takeData();
+  collector.add(bytes("xyz"));
   assertEquals(first, bytes("abc"));
   first.fill(0);
-  assertEquals(gatherer.takeText(), "xyz");
+  assertEquals(collector.takeText(), "xyz");
 });
 
 Deno.test("FrameCollector.takeText() decodes a character that came in two pieces", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   const euro = bytes("€");
-  gatherer.add(euro.subarray(0, 1));
-  gatherer.add(euro.subarray(1));
-  assertEquals(gatherer.takeText(), "€");
+  collector.add(euro.subarray(0, 1));
+  collector.add(euro.subarray(1));
+  assertEquals(collector.takeText(), "€");
 });
 
 Deno.test("FrameCollector.takeText() gives U+FFFD for what is no UTF-8, and carries none of it over", () => {
-  const gatherer = new FrameCollector();
-  gatherer.add(new Uint8Array([0x61, 0xff, 0xe2, 0x82]));
-  assertEquals(gatherer.takeText(), "a\ufffd\ufffd");
-  gatherer.add(new Uint8Array([0xac, 0x62]));
-  assertEquals(gatherer.takeText(), "\ufffdb");
+  const collector = new FrameCollector();
+  collector.add(new Uint8Array([0x61, 0xff, 0xe2, 0x82]));
+  assertEquals(collector.takeText(), "a\ufffd\ufffd");
+  collector.add(new Uint8Array([0xac, 0x62]));
+  assertEquals(collector.takeText(), "\ufffdb");
 });
 
 Deno.test("FrameCollector.takeText() keeps a byte order mark", () => {
-  const gatherer = new FrameCollector();
-  gatherer.add(bytes("\ufeffa"));
-  assertEquals(gatherer.takeText(), "\ufeffa");
+  const collector = new FrameCollector();
+  collector.add(bytes("\ufeffa"));
+  assertEquals(collector.takeText(), "\ufeffa");
 });
 
 Deno.test("FrameCollector.clear() forgets what was added", () => {
-  const gatherer = new FrameCollector();
-  gatherer.add(bytes("abc"));
-  gatherer.clear();
-  assertEquals(gatherer.length, 0);
-  gatherer.add(bytes("d"));
-  assertEquals(gatherer.takeText(), "d");
+  const collector = new FrameCollector();
+  collector.add(bytes("abc"));
+  collector.clear();
+  assertEquals(collector.length, 0);
+  collector.add(bytes("d"));
+  assertEquals(collector.takeText(), "d");
 });
 
 Deno.test("FrameCollector.add() joins pieces of any size in any number, frame after frame", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = seededRandom(seed);
-    const gatherer = new FrameCollector();
+    const collector = new FrameCollector();
     for (let frames = 0; frames < 5; frames++) {
       const expected: number[] = [];
       while (random() < 0.9) {
         const piece = Uint8Array.from({ length: random() * 2000 }, () => random() * 256);
-        gatherer.add(piece);
+        collector.add(piece);
         expected.push(...piece);
       }
-      assertEquals(gatherer.length, expected.length, `seed ${seed}`);
-      assertEquals(gatherer.takeData(), new Uint8Array(expected), `seed ${seed}`);
+      assertEquals(collector.length, expected.length, `seed ${seed}`);
+      assertEquals(collector.takeData(), new Uint8Array(expected), `seed ${seed}`);
     }
   }
 });
 
-/** What is copied during `act`, and into memory of which sizes: the room that a gatherer keeps is seen only there. */
+/** What is copied during `act`, and into memory of which sizes: the room that a collector keeps is seen only there. */
 function copies(act: () => void): { copied: number; into: number[] } {
   const { set } = Uint8Array.prototype;
   const seen = { copied: 0, into: [] as number[] };
@@ -103,44 +103,44 @@ function copies(act: () => void): { copied: number; into: number[] } {
 }
 
 Deno.test("FrameCollector.add() of a byte at a time copies no more than a few times what comes", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   const { copied } = copies(() => {
-    for (let count = 0; count < 10_000; count++) gatherer.add(new Uint8Array(1));
+    for (let count = 0; count < 10_000; count++) collector.add(new Uint8Array(1));
   });
-  assertEquals(gatherer.length, 10_000);
+  assertEquals(collector.length, 10_000);
   assertLess(copied, 30_000);
 });
 
 Deno.test("FrameCollector.add() makes no room anew for a frame as long as the one before", () => {
-  const gatherer = new FrameCollector();
-  gatherer.add(new Uint8Array(4096));
-  gatherer.takeData();
-  gatherer.add(new Uint8Array(3000));
-  gatherer.takeText();
-  assertEquals(copies(() => gatherer.add(new Uint8Array(1))), { copied: 1, into: [4096] });
+  const collector = new FrameCollector();
+  collector.add(new Uint8Array(4096));
+  collector.takeData();
+  collector.add(new Uint8Array(3000));
+  collector.takeText();
+  assertEquals(copies(() => collector.add(new Uint8Array(1))), { copied: 1, into: [4096] });
 });
 
 Deno.test("FrameCollector.clear() gives back what a long frame needed", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   for (const end of ["takeData", "takeText", "clear"] as const) {
-    gatherer.add(new Uint8Array(4097));
-    gatherer[end]();
-    assertEquals(copies(() => gatherer.add(new Uint8Array(1))).into.at(-1), 1, end);
-    gatherer.clear();
+    collector.add(new Uint8Array(4097));
+    collector[end]();
+    assertEquals(copies(() => collector.add(new Uint8Array(1))).into.at(-1), 1, end);
+    collector.clear();
   }
 });
 
 Deno.test("FrameCollector.takeData() gives memory no larger than the data", () => {
-  const gatherer = new FrameCollector();
-  for (let count = 0; count < 2000; count++) gatherer.add(bytes("abc"));
-  assertEquals(gatherer.takeData().buffer.byteLength, 6000);
+  const collector = new FrameCollector();
+  for (let count = 0; count < 2000; count++) collector.add(bytes("abc"));
+  assertEquals(collector.takeData().buffer.byteLength, 6000);
 });
 
 Deno.test("FrameCollector.takeData() cuts what is short from a common slab, no byte twice, and outlives the loss of one", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   const take = (length: number, byte: number) => {
-    gatherer.add(new Uint8Array(length).fill(byte));
-    return gatherer.takeData();
+    collector.add(new Uint8Array(length).fill(byte));
+    return collector.takeData();
   };
   const taken = Array.from({ length: 500 }, (_, i) => take(i % 97, i % 251));
   assert(new Set(taken.map(({ buffer }) => buffer)).size < 10);
@@ -150,35 +150,35 @@ Deno.test("FrameCollector.takeData() cuts what is short from a common slab, no b
   assertEquals(take(10, 2), new Uint8Array(10).fill(2));
 });
 
-Deno.test("FrameCollector.lend() copies only when it has to, and what is gathered is the same", () => {
-  const gatherer = new FrameCollector();
+Deno.test("FrameCollector.borrow() copies only when it has to, and what is gathered is the same", () => {
+  const collector = new FrameCollector();
   const buffer = bytes("-abc-def-");
-  gatherer.lend(buffer, 1, 4);
-  assertEquals(gatherer.length, 3);
+  collector.borrow(buffer, 1, 4);
+  assertEquals(collector.length, 3);
   buffer[1] = 0x41;
-  assertEquals([gatherer.takeText(), gatherer.length], ["Abc", 0]);
-  gatherer.lend(buffer, 1, 4);
-  gatherer.keep();
+  assertEquals([collector.takeText(), collector.length], ["Abc", 0]);
+  collector.borrow(buffer, 1, 4);
+  collector.copyBorrowed();
   buffer.fill(0x2e);
-  gatherer.lend(buffer, 0, 2);
-  assertEquals([gatherer.length, gatherer.takeData()], [5, bytes("Abc..")]);
-  gatherer.lend(buffer, 0, 2);
-  gatherer.add(bytes("!"));
-  assertEquals(gatherer.takeText(), "..!");
-  gatherer.lend(buffer, 0, 2);
-  gatherer.clear();
-  assertEquals([gatherer.length, gatherer.takeText()], [0, ""]);
+  collector.borrow(buffer, 0, 2);
+  assertEquals([collector.length, collector.takeData()], [5, bytes("Abc..")]);
+  collector.borrow(buffer, 0, 2);
+  collector.add(bytes("!"));
+  assertEquals(collector.takeText(), "..!");
+  collector.borrow(buffer, 0, 2);
+  collector.clear();
+  assertEquals([collector.length, collector.takeText()], [0, ""]);
 });
 
 Deno.test("FrameCollector.takeData() hands a large run over as it is, and begins anew", () => {
-  const gatherer = new FrameCollector();
+  const collector = new FrameCollector();
   const piece = new Uint8Array(700_000).fill(1);
-  gatherer.add(piece);
-  gatherer.add(piece);
-  const first = gatherer.takeData();
-  assertEquals([first.length, gatherer.length], [1_400_000, 0]);
+  collector.add(piece);
+  collector.add(piece);
+  const first = collector.takeData();
+  assertEquals([first.length, collector.length], [1_400_000, 0]);
   assert(first.buffer.byteLength <= 2 * first.length);
-  gatherer.add(new Uint8Array(1_400_000).fill(2));
+  collector.add(new Uint8Array(1_400_000).fill(2));
   assert(first.every((byte) => byte === 1));
-  assert(gatherer.takeData().every((byte) => byte === 2));
+  assert(collector.takeData().every((byte) => byte === 2));
 });

@@ -26,25 +26,25 @@ export type Terminator = string | Uint8Array | number | null | readonly (string 
 export type TooLongPolicy = "close" | "discard";
 
 /** An answer of {@linkcode FrameSplitter.next}. */
-export type Step = "data" | "frame" | "too long" | "more";
+export type SplitResult = "data" | "frame" | "too long" | "more";
 
 /** A terminator as it was set, ready for the search. */
 interface Framing {
   /** The byte string, where there is one. */
   readonly needle: Uint8Array | null;
-  readonly several: Several | null;
+  readonly several: DelimiterSet | null;
   /** Bytes to come, for a count; 0 otherwise. */
   readonly count: number;
   readonly limit: number;
   readonly policy: TooLongPolicy;
 }
 
-/** Several byte strings. */
-interface Several {
+/** DelimiterSet byte strings. */
+interface DelimiterSet {
   readonly given: readonly Uint8Array[];
   readonly longestFirst: readonly Uint8Array[];
   /** 1 at each byte that begins one, so that most bytes cost one look. */
-  readonly beginnings: Uint8Array;
+  readonly firstBytes: Uint8Array;
 }
 
 const encoder = new TextEncoder();
@@ -60,7 +60,7 @@ export class FrameSplitter {
   readonly #finder = new DelimiterScanner();
   readonly #raw: Framing; //            what follows a count
   #framing: Framing | null = null; //   null before any terminator was set
-  #framingAfterSkip: Framing | null = null; // set while a frame was being skipped; in force when that is over
+  #framingAfterDiscard: Framing | null = null; // set while a frame was being skipped; in force when that is over
   #remaining = 0; //       of a count: bytes still to come
   #frameNumber = 0;
   #frameBytes = 0; //      data of the current frame told so far
@@ -71,7 +71,7 @@ export class FrameSplitter {
   #matched: Uint8Array | null = null;
   #copied: Uint8Array | null = null; // what was matched when it was asked for last, and what was given then
   #copy: Uint8Array | null = null;
-  #skipping = false; //    the current frame is dropped, up to and with its terminator
+  #discarding = false; //    the current frame is dropped, up to and with its terminator
   #finished = false; //    no more bytes will come
 
   /**
@@ -104,8 +104,8 @@ export class FrameSplitter {
   }
 
   /** Whether the current frame is being dropped. */
-  get skipping(): boolean {
-    return this.#skipping;
+  get discarding(): boolean {
+    return this.#discarding;
   }
 
   /** Which byte string ended the last frame; `null` where a count did. */
@@ -125,23 +125,23 @@ export class FrameSplitter {
    */
   setTerminator(terminator: Terminator, limit: number, policy: TooLongPolicy): void {
     const framing = toFraming(terminator, limit, policy);
-    if (this.#skipping && !isRaw(this.#framing)) this.#framingAfterSkip = framing;
+    if (this.#discarding && !isRaw(this.#framing)) this.#framingAfterDiscard = framing;
     else this.#begin(framing);
   }
 
   /** The terminator in force, or about to be; of a count, what is still to come. */
   getTerminator(): Uint8Array | number | null | readonly Uint8Array[] {
-    const framing = this.#framingAfterSkip ?? this.#framing;
+    const framing = this.#framingAfterDiscard ?? this.#framing;
     if (framing === null || isRaw(framing)) return null;
     if (framing.count > 0) return framing === this.#framing ? this.#remaining : framing.count;
     return framing.needle?.slice() ?? framing.several!.given.map((needle) => needle.slice());
   }
 
   /** The next answer; see the head of this file. */
-  next(): Step {
+  next(): SplitResult {
     for (;;) {
       if (this.#found >= 0) {
-        const skipped = this.#skipping;
+        const skipped = this.#discarding;
         this.#endFrame();
         if (!skipped) return "frame";
       }
@@ -152,7 +152,7 @@ export class FrameSplitter {
       if (end > start) {
         // The usual case, here because a call takes longer than all of it.
         const total = this.#frameBytes + end - start;
-        if (total <= framing.limit && framing.count === 0 && !this.#skipping) {
+        if (total <= framing.limit && framing.count === 0 && !this.#discarding) {
           this.#buffer.consume(end - start);
           this.#frameBytes = total;
           this.#pieceStart = start;
@@ -184,7 +184,7 @@ export class FrameSplitter {
 
   /** The current frame is too long, here or for whoever gathers it: drops the rest of it, if that is the policy. */
   refuseFrame(): void {
-    this.#skipping = this.#framing!.policy === "discard";
+    this.#discarding = this.#framing!.policy === "discard";
   }
 
   /** Tells that no more bytes will come: what might have become a terminator is data now. */
@@ -200,16 +200,16 @@ export class FrameSplitter {
 
   /** Begins anew, as behind bytes that are nobody's: no frame has begun, and none is told. The terminator stays. */
   restart(): void {
-    if (this.#framing !== null) this.#begin(this.#framingAfterSkip ?? this.#framing);
-    this.#framingAfterSkip = null;
+    if (this.#framing !== null) this.#begin(this.#framingAfterDiscard ?? this.#framing);
+    this.#framingAfterDiscard = null;
     this.#matched = null;
   }
 
   /** Deals with the data before `end`: it is told, dropped, or too long. "more" is: dropped, look again. */
-  #take(start: number, end: number, framing: Framing): Step {
+  #take(start: number, end: number, framing: Framing): SplitResult {
     let size = end - start;
     const room = framing.limit - this.#frameBytes;
-    if (!this.#skipping && size > room && !isRaw(framing)) {
+    if (!this.#discarding && size > room && !isRaw(framing)) {
       this.#found = -1;
       if (room === 0) {
         this.#pieceStart = start;
@@ -225,7 +225,7 @@ export class FrameSplitter {
       this.#found = 0;
       this.#foundNeedle = null;
     }
-    if (this.#skipping) return "more";
+    if (this.#discarding) return "more";
     this.#pieceStart = start;
     this.#pieceEnd = start + size;
     return "data";
@@ -238,15 +238,15 @@ export class FrameSplitter {
     this.#found = -1;
     this.#frameNumber++;
     this.#frameBytes = 0;
-    if (this.#skipping || this.#foundNeedle === null) this.#changeFraming();
+    if (this.#discarding || this.#foundNeedle === null) this.#changeFraming();
   }
 
   /** What was set while the frame was skipped is in force; a count fires once, and what follows it is raw, as in asynchat. */
   #changeFraming(): void {
-    this.#skipping = false;
-    this.#framing = this.#framingAfterSkip ?? (this.#framing!.count > 0 ? this.#raw : this.#framing);
+    this.#discarding = false;
+    this.#framing = this.#framingAfterDiscard ?? (this.#framing!.count > 0 ? this.#raw : this.#framing);
     this.#remaining = this.#framing!.count;
-    this.#framingAfterSkip = null;
+    this.#framingAfterDiscard = null;
   }
 
   #begin(framing: Framing): void {
@@ -255,7 +255,7 @@ export class FrameSplitter {
     this.#remaining = framing.count;
     this.#frameBytes = 0;
     this.#found = -1;
-    this.#skipping = false;
+    this.#discarding = false;
   }
 
   /**
@@ -275,9 +275,9 @@ export class FrameSplitter {
     return bytes.length;
   }
 
-  #searchSeveral({ longestFirst, beginnings }: Several, bytes: Uint8Array, from: number): number {
+  #searchSeveral({ longestFirst, firstBytes }: DelimiterSet, bytes: Uint8Array, from: number): number {
     for (let at = from; at < bytes.length; at++) {
-      if (beginnings[bytes[at]!] === 0) continue;
+      if (firstBytes[bytes[at]!] === 0) continue;
       // The longest comes first: what may still become a longer one is waited for before a shorter one counts.
       if (longestFirst.some((needle) => this.#isAt(needle, bytes, at))) return at;
     }
@@ -328,16 +328,16 @@ function checkCount(count: number, limit: number): number {
   );
 }
 
-function toSeveral(terminators: readonly unknown[]): Several {
+function toSeveral(terminators: readonly unknown[]): DelimiterSet {
   const given = terminators.map(toNeedle);
   const longestFirst = given.toSorted((a, b) => b.length - a.length);
   if ((longestFirst.at(-1)?.length ?? 0) === 0) {
     const what = given.length === 0 ? "the list is empty" : "the list has an empty member";
     throw new TypeError(`Cannot set the terminator: ${what}, one or more byte strings are wanted`);
   }
-  const beginnings = new Uint8Array(256);
-  for (const needle of given) beginnings[needle[0]!] = 1;
-  return { given, longestFirst, beginnings };
+  const firstBytes = new Uint8Array(256);
+  for (const needle of given) firstBytes[needle[0]!] = 1;
+  return { given, longestFirst, firstBytes };
 }
 
 function toNeedle(value: unknown): Uint8Array {

@@ -109,7 +109,7 @@ class Reader {
         this.told.push(...(data === "" ? ["(a piece of nothing)"] : data));
       } else {
         this.told.push(step === "too long" ? "!" : `<${text(this.#splitter.matchedTerminator ?? bytes(""))}>`);
-        this.#over = step === "too long" && !this.#splitter.skipping;
+        this.#over = step === "too long" && !this.#splitter.discarding;
         this.#set();
       }
     }

@@ -68,7 +68,7 @@ Deno.test("FrameSplitter.next() tells what fits of a frame that is too long, the
 Deno.test("FrameSplitter.next() is told again and again that a frame is too long, where the policy is to close", () => {
   const desk = new Desk("abcde\nf\n", "\n", 3);
   assertEquals(["data abc", "too long", "too long", "too long"], [desk.next(), desk.next(), desk.next(), desk.next()]);
-  assertEquals([desk.splitter.skipping, desk.buffer.length], [false, 5]);
+  assertEquals([desk.splitter.discarding, desk.buffer.length], [false, 5]);
 });
 
 Deno.test("FrameSplitter.tooLongError() says the limit and how much had come", () => {
@@ -89,13 +89,13 @@ Deno.test("FrameSplitter.tooLongError() counts what came in earlier reads, and f
 
 Deno.test("FrameSplitter.skipping lasts until the end of the frame", () => {
   const desk = new Desk("abc", "\r\n", 2, "discard");
-  const seen = [desk.splitter.skipping];
+  const seen = [desk.splitter.discarding];
   desk.all();
-  seen.push(desk.splitter.skipping);
+  seen.push(desk.splitter.discarding);
   for (const piece of ["def", "\r", "\n"]) {
     desk.come(piece);
     assertEquals(desk.next(), "more");
-    seen.push(desk.splitter.skipping);
+    seen.push(desk.splitter.discarding);
   }
   assertEquals(seen, [false, true, true, true, false]);
 });
@@ -140,7 +140,7 @@ Deno.test("FrameSplitter.refuseFrame() where the policy is to close drops nothin
   const desk = new Desk("ab", "\n");
   desk.next();
   desk.splitter.refuseFrame();
-  assertFalse(desk.splitter.skipping);
+  assertFalse(desk.splitter.discarding);
   desk.come("c\n");
   assertEquals(desk.all(), ["data c", "frame", "more"]);
 });
@@ -152,7 +152,7 @@ Deno.test("FrameSplitter.refuseFrame() in raw mode drops all until a terminator 
   desk.come("cd");
   assertEquals([desk.next(), desk.buffer.length], ["more", 0]);
   desk.set("\n");
-  assertFalse(desk.splitter.skipping);
+  assertFalse(desk.splitter.discarding);
   desk.come("e\n");
   assertEquals(desk.all(), ["data e", "frame", "more"]);
 });

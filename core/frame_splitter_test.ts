@@ -213,7 +213,7 @@ Deno.test("FrameSplitter.setTerminator() while a frame is skipped waits for its 
   assertEquals(desk.all(), ["data ab", "too long"]);
   desk.set(1);
   desk.set("\r");
-  assertEquals(desk.splitter.skipping, true);
+  assertEquals(desk.splitter.discarding, true);
   desk.come("\r\nok\r");
   assertEquals(desk.all(), ["data ok", "frame", "more"]);
 });

@@ -30,7 +30,7 @@ export interface ActivitySample {
 /** The clocks of one chat. */
 export class TimeLimits {
   readonly #limits: TimeoutLimits;
-  #lookedAt: number;
+  #checkedAt: number;
   #idleSince: number; //   the last look that found the peer busy, or nobody to blame
   #frameSince: number; //  the first look that found this frame begun
   #writeSince: number; //  the last look that found output going on
@@ -40,7 +40,7 @@ export class TimeLimits {
 
   constructor(limits: TimeoutLimits, now: number) {
     this.#limits = limits;
-    this.#lookedAt =
+    this.#checkedAt =
       this.#idleSince =
       this.#frameSince =
       this.#writeSince =
@@ -48,9 +48,9 @@ export class TimeLimits {
   }
 
   /** The limit that has passed at `now`; its clock begins anew, for a hook that forgives. */
-  look(now: number, vitals: ActivitySample): TimeoutKind | null {
-    const gone = now - this.#lookedAt;
-    this.#lookedAt = now;
+  check(now: number, vitals: ActivitySample): TimeoutKind | null {
+    const gone = now - this.#checkedAt;
+    this.#checkedAt = now;
     if (vitals.peerWaits) { // these two stand still
       this.#idleSince += gone;
       this.#frameSince += gone;

@@ -18,7 +18,7 @@ function tell(limits: Partial<TimeoutLimits>, seen: Partial<ActivitySample>[]): 
   const told: string[] = [];
   seen.forEach((vitals, i) => {
     const now = 10 * (i + 1);
-    const kind = deadlines.look(now, { ...quiet, ...vitals });
+    const kind = deadlines.check(now, { ...quiet, ...vitals });
     if (kind !== null) told.push(`${kind} ${now}`);
   });
   return told;
@@ -26,11 +26,11 @@ function tell(limits: Partial<TimeoutLimits>, seen: Partial<ActivitySample>[]): 
 
 const times = <T>(count: number, item: T): T[] => Array(count).fill(item);
 
-Deno.test("TimeLimits.look() tells of a peer that sends nothing, again and again if nobody minds", () => {
+Deno.test("TimeLimits.check() tells of a peer that sends nothing, again and again if nobody minds", () => {
   assertEquals(tell({ idleTimeoutMs: 30 }, times(7, {})), ["idle 30", "idle 60"]);
 });
 
-Deno.test("TimeLimits.look() begins the idle time anew with each byte", () => {
+Deno.test("TimeLimits.check() begins the idle time anew with each byte", () => {
   const seen = [
     {},
     {},
@@ -42,17 +42,17 @@ Deno.test("TimeLimits.look() begins the idle time anew with each byte", () => {
   assertEquals(tell({ idleTimeoutMs: 30 }, seen), ["idle 80"]);
 });
 
-Deno.test("TimeLimits.look() finds nobody idle while something waits to be written", () => {
+Deno.test("TimeLimits.check() finds nobody idle while something waits to be written", () => {
   const seen = [...times(5, { outputPending: true, bytesSent: 0 }), ...times(3, {})];
   assertEquals(tell({ idleTimeoutMs: 30 }, seen), ["idle 80"]);
 });
 
-Deno.test("TimeLimits.look() lets bytes that trickle in extend no frame", () => {
+Deno.test("TimeLimits.check() lets bytes that trickle in extend no frame", () => {
   const seen = Array.from({ length: 5 }, (_, i) => ({ frameBegun: true, bytesReceived: i }));
   assertEquals(tell({ frameTimeoutMs: 30, idleTimeoutMs: 30 }, seen), ["frame 40"]); // seen begun at 10
 });
 
-Deno.test("TimeLimits.look() times each frame from its own first byte", () => {
+Deno.test("TimeLimits.check() times each frame from its own first byte", () => {
   const seen = [
     ...times(3, { frameBegun: true, frameNumber: 1 }),
     ...times(3, { frameBegun: true, frameNumber: 2 }),
@@ -62,7 +62,7 @@ Deno.test("TimeLimits.look() times each frame from its own first byte", () => {
   assertEquals(tell({ frameTimeoutMs: 30 }, seen), ["frame 150"]);
 });
 
-Deno.test("TimeLimits.look() stands still while the peer waits for us", () => {
+Deno.test("TimeLimits.check() stands still while the peer waits for us", () => {
   const seen = [
     { frameBegun: true },
     ...times(9, { frameBegun: true, peerWaits: true }),
@@ -72,7 +72,7 @@ Deno.test("TimeLimits.look() stands still while the peer waits for us", () => {
   assertEquals(tell({ idleTimeoutMs: 30 }, seen), ["idle 120"]);
 });
 
-Deno.test("TimeLimits.look() tells of a peer that takes nothing, also while it waits for us", () => {
+Deno.test("TimeLimits.check() tells of a peer that takes nothing, also while it waits for us", () => {
   const stuck = { outputPending: true, bytesSent: 7, peerWaits: true };
   assertEquals(tell({ writeTimeoutMs: 30 }, times(4, stuck)), ["write 40"]);
   const slow = Array.from({ length: 9 }, (_, i) => ({ outputPending: true, bytesSent: i }));
@@ -80,7 +80,7 @@ Deno.test("TimeLimits.look() tells of a peer that takes nothing, also while it w
   assertEquals(tell({ writeTimeoutMs: 30 }, [...times(3, stuck), {}, ...times(2, { ...stuck, bytesSent: 0 })]), []);
 });
 
-Deno.test("TimeLimits.look() without limits tells of nothing", () => {
+Deno.test("TimeLimits.check() without limits tells of nothing", () => {
   assertEquals(tell({}, times(100, { frameBegun: true, outputPending: true })), []);
 });
 

@@ -56,7 +56,7 @@ export class WriteQueue {
   #behind = 0; //       bytes in #waiting
   #lent = 0; //         chunks in #chunks that are lent
   #sources = 0; //      producers in #waiting
-  #tickets = 0; //      pushes so far
+  #pushCount = 0; //      pushes so far
   #written = 0; //      the last push that is written, it and all before it
   #sealed = false;
 
@@ -66,12 +66,12 @@ export class WriteQueue {
   }
 
   /** How many pushes there have been. */
-  get tickets(): number {
-    return this.#tickets;
+  get pushCount(): number {
+    return this.#pushCount;
   }
 
   /** The number of the last push that has been written with all before it. */
-  get writtenTicket(): number {
+  get writtenCount(): number {
     return this.#written;
   }
 
@@ -92,7 +92,7 @@ export class WriteQueue {
 
   /** Puts bytes, or text as UTF-8, at the end of the queue. Large bytes are lent until they are written. */
   push(data: Uint8Array | string): void {
-    const ticket = ++this.#tickets;
+    const ticket = ++this.#pushCount;
     if (this.#waiting !== null) {
       const bytes = typeof data === "string"
         ? encoder.encode(data)
@@ -111,7 +111,7 @@ export class WriteQueue {
   /** Puts a producer at the end of the queue. */
   pushSource(source: Source): void {
     this.#sources++;
-    this.#wait({ source, bytes: NOTHING, ticket: ++this.#tickets, next: null });
+    this.#wait({ source, bytes: NOTHING, ticket: ++this.#pushCount, next: null });
   }
 
   /** Nothing more will be pushed. */
@@ -191,7 +191,7 @@ export class WriteQueue {
       this.#lent =
       this.#sources =
         0;
-    this.#written = this.#tickets;
+    this.#written = this.#pushCount;
     return sources;
   }
 

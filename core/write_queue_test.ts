@@ -6,27 +6,27 @@ const LARGEST_COPY = 16_384;
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-/** A producer as an outbox sees it: it asks nothing of it. */
+/** A producer as an queue sees it: it asks nothing of it. */
 const source = (): Source => ({ pull: () => null, cancel() {} });
 
 /** Writes all that is ready; what each write had, as text. */
-function writes(outbox: WriteQueue): string[] {
+function writes(queue: WriteQueue): string[] {
   const written: string[] = [];
-  for (let bytes = outbox.peek(); bytes !== null; bytes = outbox.peek()) {
+  for (let bytes = queue.peek(); bytes !== null; bytes = queue.peek()) {
     written.push(text(bytes));
-    outbox.advance(bytes.length);
+    queue.advance(bytes.length);
   }
   return written;
 }
 
-/** An outbox to which `pushed` was pushed. */
+/** An queue to which `pushed` was pushed. */
 function filled(...pushed: (string | Uint8Array | Source)[]): WriteQueue {
-  const outbox = new WriteQueue();
+  const queue = new WriteQueue();
   for (const item of pushed) {
-    if (typeof item === "string" || item instanceof Uint8Array) outbox.push(item);
-    else outbox.pushSource(item);
+    if (typeof item === "string" || item instanceof Uint8Array) queue.push(item);
+    else queue.pushSource(item);
   }
-  return outbox;
+  return queue;
 }
 
 // ------------------------------------------------------------------------------------------------------------- coalescing
@@ -41,8 +41,8 @@ Deno.test("WriteQueue.peek() gives small pushes as one, text as UTF-8", () => {
 
 Deno.test("WriteQueue.peek() gives many small pushes in blocks of 64 KiB, as few as that", () => {
   const pushed = Array.from({ length: 3000 }, (_, i) => `${i} ${"x".repeat(100)}\n`);
-  for (const outbox of [filled(...pushed), filled(...pushed.map(bytes))]) {
-    const written = writes(outbox);
+  for (const queue of [filled(...pushed), filled(...pushed.map(bytes))]) {
+    const written = writes(queue);
     assertEquals(written.join(""), pushed.join(""));
     assertLessOrEqual(Math.max(...written.map((each) => each.length)), 65_536);
     assertEquals(written.length, Math.ceil(pushed.join("").length / 65_000));
@@ -50,7 +50,7 @@ Deno.test("WriteQueue.peek() gives many small pushes in blocks of 64 KiB, as few
 });
 
 Deno.test("WriteQueue.push() of a byte at a time copies no more than a few times what is pushed", () => {
-  const outbox = new WriteQueue();
+  const queue = new WriteQueue();
   const { set } = Uint8Array.prototype;
   let copied = 0;
   Uint8Array.prototype.set = function (this: Uint8Array, source: ArrayLike<number>, offset?: number) {
@@ -58,20 +58,20 @@ Deno.test("WriteQueue.push() of a byte at a time copies no more than a few times
     set.call(this, source, offset);
   };
   try {
-    for (let pushed = 0; pushed < 200_000; pushed++) outbox.push(new Uint8Array(1));
+    for (let pushed = 0; pushed < 200_000; pushed++) queue.push(new Uint8Array(1));
   } finally {
     Uint8Array.prototype.set = set;
   }
-  assertEquals(outbox.bufferedAmount, 200_000);
+  assertEquals(queue.bufferedAmount, 200_000);
   assertLessOrEqual(copied, 400_000);
 });
 
 Deno.test("WriteQueue.push() copies bytes up to 16 KiB, whose owner may use them again at once", () => {
   for (const size of [1, 512, LARGEST_COPY]) {
     const data = new Uint8Array(size).fill(0x61);
-    const outbox = filled(data);
+    const queue = filled(data);
     data.fill(0);
-    assertEquals(writes(outbox), ["a".repeat(size)]);
+    assertEquals(writes(queue), ["a".repeat(size)]);
   }
 });
 
@@ -98,68 +98,68 @@ Deno.test("WriteQueue.push() takes text of any length and any characters", () =>
 // -------------------------------------------------------------------------------------------------- what a write has got
 
 Deno.test("WriteQueue.push() adds nothing to the memory that a write has got", () => {
-  const outbox = filled("ab");
-  const writing = outbox.peek()!;
+  const queue = filled("ab");
+  const writing = queue.peek()!;
   const memory = new Uint8Array(writing.buffer);
   const before = memory.slice();
-  outbox.push("cd");
-  outbox.push(bytes("ef"));
+  queue.push("cd");
+  queue.push(bytes("ef"));
   assertEquals([text(writing), memory], ["ab", before]);
-  outbox.advance(2);
-  assertEquals(writes(outbox), ["cdef"]);
+  queue.advance(2);
+  assertEquals(writes(queue), ["cdef"]);
 });
 
 Deno.test("WriteQueue.push() adds nothing to what is left after a short write either", () => {
-  const outbox = filled("abcd");
-  outbox.peek();
-  outbox.advance(1);
-  outbox.push("ef");
-  const writing = outbox.peek()!;
+  const queue = filled("abcd");
+  queue.peek();
+  queue.advance(1);
+  queue.push("ef");
+  const writing = queue.peek()!;
   const memory = new Uint8Array(writing.buffer);
   const before = memory.slice();
-  outbox.push("gh");
+  queue.push("gh");
   assertEquals([text(writing), memory], ["bcd", before]);
-  outbox.advance(3);
-  assertEquals(writes(outbox), ["efgh"]);
+  queue.advance(3);
+  assertEquals(writes(queue), ["efgh"]);
 });
 
 Deno.test("WriteQueue.peek() gives the same bytes again until they are written", () => {
-  const outbox = filled("ab");
-  assertStrictEquals(outbox.peek(), outbox.peek());
+  const queue = filled("ab");
+  assertStrictEquals(queue.peek(), queue.peek());
 });
 
 Deno.test("WriteQueue.advance() after a short write leaves the rest", () => {
   const large = "x".repeat(LARGEST_COPY + 1);
-  const outbox = filled("abc", large);
+  const queue = filled("abc", large);
   const sizes = [1, 0, 2, 5, LARGEST_COPY - 4];
   const left = sizes.map((size) => {
-    outbox.peek();
-    outbox.advance(size);
-    return outbox.bufferedAmount;
+    queue.peek();
+    queue.advance(size);
+    return queue.bufferedAmount;
   });
   assertEquals(left, [LARGEST_COPY + 3, LARGEST_COPY + 3, LARGEST_COPY + 1, LARGEST_COPY - 4, 0]);
-  assertEquals(outbox.peek(), null);
+  assertEquals(queue.peek(), null);
 });
 
 Deno.test("WriteQueue.advance() refuses more than was given, and what is no count", () => {
   for (const count of [-1, 3, 0.5, NaN, Infinity, "1", undefined, null]) {
-    const outbox = filled("ab", bytes("x".repeat(LARGEST_COPY + 1)));
-    outbox.peek();
-    const error = assertThrows(() => outbox.advance(count as number), RangeError);
+    const queue = filled("ab", bytes("x".repeat(LARGEST_COPY + 1)));
+    queue.peek();
+    const error = assertThrows(() => queue.advance(count as number), RangeError);
     assertEquals(error.message, `Cannot go on writing: the connection says ${count} of 2 bytes are written`);
-    assertEquals(outbox.bufferedAmount, LARGEST_COPY + 3);
+    assertEquals(queue.bufferedAmount, LARGEST_COPY + 3);
   }
 });
 
 Deno.test("WriteQueue.writing is from peek() to the end of what it gave", () => {
-  const outbox = filled("ab");
-  const seen = [outbox.writing];
-  outbox.peek();
-  seen.push(outbox.writing);
-  outbox.advance(1);
-  seen.push(outbox.writing);
-  outbox.advance(1);
-  seen.push(outbox.writing);
+  const queue = filled("ab");
+  const seen = [queue.writing];
+  queue.peek();
+  seen.push(queue.writing);
+  queue.advance(1);
+  seen.push(queue.writing);
+  queue.advance(1);
+  seen.push(queue.writing);
   assertEquals(seen, [false, true, true, false]);
 });
 
@@ -167,75 +167,75 @@ Deno.test("WriteQueue.writing is from peek() to the end of what it gave", () => 
 
 Deno.test("WriteQueue.bufferedAmount counts the bytes that are pushed or made, and not yet written", () => {
   const only = source();
-  const outbox = new WriteQueue();
-  const seen = [outbox.bufferedAmount];
+  const queue = new WriteQueue();
+  const seen = [queue.bufferedAmount];
   const steps: (() => void)[] = [
-    () => outbox.push("€"),
-    () => outbox.pushSource(only),
-    () => outbox.push("€€"),
-    () => outbox.push(bytes("b")),
-    () => outbox.feed(only, bytes("1234")),
-    () => void outbox.peek(),
-    () => outbox.advance(7),
-    () => outbox.feed(only, null),
-    () => void writes(outbox),
+    () => queue.push("€"),
+    () => queue.pushSource(only),
+    () => queue.push("€€"),
+    () => queue.push(bytes("b")),
+    () => queue.feed(only, bytes("1234")),
+    () => void queue.peek(),
+    () => queue.advance(7),
+    () => queue.feed(only, null),
+    () => void writes(queue),
   ];
   for (const step of steps) {
     step();
-    seen.push(outbox.bufferedAmount);
+    seen.push(queue.bufferedAmount);
   }
   assertEquals(seen, [0, 3, 3, 9, 10, 14, 14, 7, 7, 0]);
 });
 
 Deno.test("WriteQueue.seal() says that no more will be pushed, and drops nothing", () => {
-  const outbox = filled("a");
-  assertEquals(outbox.sealed, false);
-  outbox.seal();
-  assertEquals([outbox.sealed, writes(outbox), outbox.sealed], [true, ["a"], true]);
+  const queue = filled("a");
+  assertEquals(queue.sealed, false);
+  queue.seal();
+  assertEquals([queue.sealed, writes(queue), queue.sealed], [true, ["a"], true]);
 });
 
 // ------------------------------------------------------------------------------------------------------- clear(), unsent()
 
 Deno.test("WriteQueue.clear() drops all and gives the producers that waited, the one at work first", () => {
   const [first, second] = [source(), source()];
-  const outbox = filled("a", first, "b", second, "c");
-  outbox.feed(first, bytes("1"));
-  const dropped = outbox.clear();
+  const queue = filled("a", first, "b", second, "c");
+  queue.feed(first, bytes("1"));
+  const dropped = queue.clear();
   assertEquals(dropped.length, 2);
   assertStrictEquals(dropped[0], first);
   assertStrictEquals(dropped[1], second);
-  assertEquals([outbox.bufferedAmount, outbox.peek(), outbox.current, outbox.writtenTicket], [0, null, null, 5]);
-  assertEquals(outbox.clear(), []);
+  assertEquals([queue.bufferedAmount, queue.peek(), queue.current, queue.writtenCount], [0, null, null, 5]);
+  assertEquals(queue.clear(), []);
 });
 
 Deno.test("WriteQueue.clear() while a write is pending: what it says is not heard, and what is pushed then is", () => {
-  const outbox = filled("abc");
-  outbox.peek();
-  outbox.clear();
-  assertEquals(outbox.writing, false);
-  outbox.push("d");
-  outbox.advance(3);
-  assertEquals([outbox.bufferedAmount, outbox.writtenTicket], [1, 1]);
-  assertEquals([writes(outbox), outbox.writtenTicket], [["d"], 2]);
+  const queue = filled("abc");
+  queue.peek();
+  queue.clear();
+  assertEquals(queue.writing, false);
+  queue.push("d");
+  queue.advance(3);
+  assertEquals([queue.bufferedAmount, queue.writtenCount], [1, 1]);
+  assertEquals([writes(queue), queue.writtenCount], [["d"], 2]);
 });
 
 Deno.test("WriteQueue.clear() forgets that bytes were lent: a producer pushed then is asked", () => {
-  const outbox = filled(new Uint8Array(LARGEST_COPY + 1));
-  outbox.peek();
-  outbox.clear();
+  const queue = filled(new Uint8Array(LARGEST_COPY + 1));
+  queue.peek();
+  queue.clear();
   const only = source();
-  outbox.pushSource(only);
-  assertStrictEquals(outbox.source(), only);
+  queue.pushSource(only);
+  assertStrictEquals(queue.source(), only);
 });
 
 Deno.test("WriteQueue.unsent() gives what is not written, in order, and leaves it", () => {
   const large = new Uint8Array(LARGEST_COPY + 1);
-  const outbox = filled("abc", large, "d");
-  outbox.peek();
-  outbox.advance(1);
-  const unsent = outbox.unsent();
+  const queue = filled("abc", large, "d");
+  queue.peek();
+  queue.advance(1);
+  const unsent = queue.unsent();
   assertEquals(unsent, [bytes("bc"), large, bytes("d")]);
   assertStrictEquals(unsent[1], large);
-  assertEquals(outbox.bufferedAmount, 2 + large.length + 1);
+  assertEquals(queue.bufferedAmount, 2 + large.length + 1);
   assertEquals(new WriteQueue().unsent(), []);
 });

@@ -23,11 +23,11 @@ Deno.test({
   ignore: !await canRun(),
   async fn() {
     const stuck = Promise.withResolvers<Greeter>();
-    const lookedAt = Promise.withResolvers<void>();
+    const checkedAt = Promise.withResolvers<void>();
     class Patient extends Greeter {
       protected override async handleTimeout(error: ChatTimeoutError) {
         stuck.resolve(this);
-        await lookedAt.promise;
+        await checkedAt.promise;
         super.handleTimeout(error);
       }
       protected override handleClose() {
@@ -43,7 +43,7 @@ Deno.test({
     const held = bytesReceived - framesReceived * REQUEST.length + bufferedAmount;
     assert(held > 0 && held < MIB, `${held} bytes are held`);
     assert(await isGreeted(port, "somebody-else"));
-    lookedAt.resolve();
+    checkedAt.resolve();
     await greeter.run();
     assertEquals([greeter.closeReason?.name, await sending], ["ChatTimeoutError", false]);
     conn.close();
