@@ -38,7 +38,7 @@ async function fullChat(options: { frameTimeoutMs?: number } = {}, sent = "go\r\
   return { clock, conn, peer, chat, over };
 }
 
-Deno.test("closeWhenDone while output is full reads on, so that a peer that only sends is not stuck", async () => {
+Deno.test("closeWhenDone while output is full reads on: a peer that only sends is not stuck", async () => {
   const { conn, peer, chat, over } = await fullChat({}, "go\r\nnext\r\n");
   assertEquals({ reads: conn.calls.read, events: chat.events }, { reads: 1, events: ["connect", "frame go"] });
   chat.closeWhenDone();
@@ -196,7 +196,7 @@ Deno.test("a write that fails after closeWhenDone closes the chat at once", asyn
   peer.close();
 });
 
-Deno.test("a signal taken before a write fails is aborted with its error, while the chat is still open", async () => {
+Deno.test("a signal taken before a write fails is aborted with its error at once", async () => {
   const { peer, chat } = cutChat();
   const aborted = Promise.withResolvers<{ state: string; reason: unknown }>();
   chat.onConnect = () => {

@@ -115,7 +115,7 @@ Deno.test("ChatReader.read() gives two connections their own frames when they ar
   }
 });
 
-Deno.test("AsyncChat keeps two chats apart whose hooks wait in turn, in the middle of their buffers", async () => {
+Deno.test("AsyncChat keeps two chats apart whose hooks wait in turn within their buffers", async () => {
   for (const terminator of TERMINATORS) {
     const sent = { a: framesOf("a", 0), b: framesOf("b", 7) };
     const order: string[] = [];

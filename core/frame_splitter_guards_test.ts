@@ -51,7 +51,7 @@ Deno.test("FrameSplitter.matchedTerminator is null after restart()", () => {
   }
 });
 
-Deno.test("FrameSplitter.matchedTerminator is null after restart() also when it was never read before", () => {
+Deno.test("FrameSplitter.matchedTerminator is null after restart() also when first read then", () => {
   const splitter = splitterOf("first\r\nsecond\r\n");
   splitter.setTerminator("\r\n", LIMIT, "close");
   endFrame(splitter);

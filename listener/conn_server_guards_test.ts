@@ -131,7 +131,7 @@ Deno.test("a server keeps no address whose connections have all ended", async ()
   assertLess(kept, count * length / 4, "bytes kept");
 });
 
-Deno.test("connections in their handshake count towards maxConnections, until it fails or their chat ends", async () => {
+Deno.test("handshakes count towards maxConnections until they fail or their chat ends", async () => {
   const handshakes: PromiseWithResolvers<void>[] = [];
   let started = Promise.withResolvers<void>();
   const handshake: Handshake<MemoryConn> = {
@@ -183,7 +183,7 @@ Deno.test("connections in their handshake count towards maxConnections, until it
 
 // -------------------------------------------------------------------------------------------------------------------- counts
 
-Deno.test("stats are final when a server has finished, also when a chat ends later that had a hook waiting", async () => {
+Deno.test("stats are final when a server has finished, also when a stuck hook ends later", async () => {
   const answer = Promise.withResolvers<void>();
   const waiting = Promise.withResolvers<void>();
   const chats: Greeting[] = [];
@@ -220,7 +220,7 @@ Deno.test("stats are final when a server has finished, also when a chat ends lat
   slow.close();
 });
 
-Deno.test("stats are a copy: a caller that changes one, or keeps one, neither changes nor sees the counts", async () => {
+Deno.test("stats and their closes are a copy, which a caller may change or keep", async () => {
   const { server, connect } = serverOf();
   const kept = server.stats;
   const changed = server.stats;
