@@ -161,11 +161,11 @@ export class ChatClosedError extends Error {
   }
 }
 
-/** Returns a name for a value in an error message: its class if it has one, else its type. */
+/** Returns how an error message names a value: by the class of an object, else by its type. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") return `an object of class ${value.constructor?.name ?? "null"}`;
-  return `a ${typeof value}`;
+  if (typeof value === "object") return value.constructor?.name ?? "object";
+  return typeof value;
 }
 
 /** Returns a thrown value as an `Error`; any other value becomes its `cause`. */

@@ -63,34 +63,34 @@ class Desk {
 Deno.test("FrameSplitter.setTerminator() refuses what is no terminator", () => {
   const wrong: [value: unknown, name: string][] = [
     [undefined, "undefined"],
-    [true, "a boolean"],
-    [1n, "a bigint"],
-    [() => "\n", "a function"],
-    [{ length: 1 }, "an object of class Object"],
-    [new Uint16Array(1), "an object of class Uint16Array"],
-    [new ArrayBuffer(1), "an object of class ArrayBuffer"],
-    [new Set(["\n"]), "an object of class Set"],
-    [["\n", 1], "a number"],
+    [true, "boolean"],
+    [1n, "bigint"],
+    [() => "\n", "function"],
+    [{ length: 1 }, "Object"],
+    [new Uint16Array(1), "Uint16Array"],
+    [new ArrayBuffer(1), "ArrayBuffer"],
+    [new Set(["\n"]), "Set"],
+    [["\n", 1], "number"],
     [["\n", null], "null"],
-    [[["\n"]], "an object of class Array"],
+    [[["\n"]], "Array"],
   ];
   for (const [value, name] of wrong) {
     const error = assertThrows(() => new Desk("").set(value as Terminator), TypeError);
-    const wanted = "a string, a Uint8Array, a list of these, a count or null is wanted";
-    assertEquals(error.message, `Cannot set the terminator: ${name} was given, ${wanted}`);
+    const expected = "string, Uint8Array, a list of these, a count or null";
+    assertEquals(error.message, `Cannot set the terminator: expected ${expected}, got ${name}`);
   }
 });
 
 Deno.test("FrameSplitter.setTerminator() refuses an empty list and an empty member", () => {
   const wrong: [list: Terminator, what: string][] = [
-    [[], "the list is empty"],
-    [["\n", ""], "the list has an empty member"],
-    [["", "\n"], "the list has an empty member"],
-    [[new Uint8Array(0)], "the list has an empty member"],
+    [[], "an empty list"],
+    [["\n", ""], "a list with an empty member"],
+    [["", "\n"], "a list with an empty member"],
+    [[new Uint8Array(0)], "a list with an empty member"],
   ];
   for (const [list, what] of wrong) {
     const error = assertThrows(() => new Desk("").set(list), TypeError);
-    assertEquals(error.message, `Cannot set the terminator: ${what}, one or more byte strings are wanted`);
+    assertEquals(error.message, `Cannot set the terminator: expected one or more byte strings, got ${what}`);
   }
 });
 
@@ -99,7 +99,7 @@ Deno.test("FrameSplitter.setTerminator() refuses a number that is no count", () 
     const error = assertThrows(() => new Desk("").set(count, Infinity), RangeError);
     assertEquals(
       error.message,
-      `Cannot set the terminator: the count is ${count}, a whole number from 0 on is wanted`,
+      `Cannot set the terminator: count is ${count}, expected a whole number of at least 0`,
     );
   }
 });
@@ -108,7 +108,7 @@ Deno.test("FrameSplitter.setTerminator() refuses a count above the limit, and ta
   const error = assertThrows(() => new Desk("").set(11, 10), RangeError);
   assertEquals(
     error.message,
-    "Cannot set the terminator: the count is 11, at most 10 is wanted (raise maxFrameBytes for more)",
+    "Cannot set the terminator: count is 11, limit is 10 (raise maxFrameBytes)",
   );
   assertEquals(new Desk("0123456789a", 10, 10).all(), ["data 0123456789", "frame", "data a", "more"]);
 });

@@ -50,7 +50,7 @@ Deno.test("SimpleProducer refuses a size that is not a whole number from 1 on", 
     const error = assertThrows(() => new SimpleProducer(bytes("a"), size), RangeError);
     assertEquals(
       error.message,
-      `Cannot make a producer: bufferSize is ${size}, a whole number from 1 on is wanted`,
+      `Cannot create a producer: bufferSize is ${size}, expected a whole number of at least 1`,
     );
   }
 });
@@ -89,18 +89,18 @@ Deno.test("toSource() refuses what is none of them", () => {
   const wrong: [value: unknown, name: string][] = [
     [undefined, "undefined"],
     [null, "null"],
-    [1, "a number"],
-    ["text", "a string"],
-    [() => bytes("a"), "a function"],
-    [{}, "an object of class Object"],
-    [{ more: 1 }, "an object of class Object"],
-    [new Date(0), "an object of class Date"],
-    [Promise.resolve(bytes("a")), "an object of class Promise"],
+    [1, "number"],
+    ["text", "string"],
+    [() => bytes("a"), "function"],
+    [{}, "Object"],
+    [{ more: 1 }, "Object"],
+    [new Date(0), "Date"],
+    [Promise.resolve(bytes("a")), "Promise"],
   ];
   for (const [value, name] of wrong) {
     const error = assertThrows(() => toSource(value as ProducerLike), TypeError);
-    const wanted = "bytes, an object with more(), an iterable, an async iterable or a ReadableStream is wanted";
-    assertEquals(error.message, `Cannot push with a producer: ${name} was given, ${wanted}`);
+    const expected = "Uint8Array, an object with more(), an iterable, an async iterable or a ReadableStream";
+    assertEquals(error.message, `Cannot push with a producer: expected ${expected}, got ${name}`);
   }
 });
 
@@ -110,7 +110,7 @@ Deno.test("toSource() refuses a stream that somebody else reads", () => {
   const error = assertThrows(() => toSource(stream), TypeError);
   assertEquals(
     error.message,
-    "Cannot push with a producer: the stream is locked to a reader, an unlocked one is wanted",
+    "Cannot push with a producer: the stream is locked to a reader, expected an unlocked stream",
   );
 });
 
@@ -181,16 +181,16 @@ Deno.test("Source.pull() leaves out what an iterator gives with its end", async 
 
 Deno.test("Source.pull() refuses pieces that are not bytes", async () => {
   const wrong: [value: unknown, name: string][] = [
-    ["text", "a string"],
-    [1, "a number"],
+    ["text", "string"],
+    [1, "number"],
     [null, "null"],
     [undefined, "undefined"],
-    [new ArrayBuffer(1), "an object of class ArrayBuffer"],
-    [[1], "an object of class Array"],
+    [new ArrayBuffer(1), "ArrayBuffer"],
+    [[1], "Array"],
   ];
   for (const [value, name] of wrong) {
     const piece = value as Uint8Array;
-    const message = `Cannot send what the producer made: it is ${name}, a Uint8Array is wanted`;
+    const message = `Cannot send a producer's chunk: expected Uint8Array, got ${name}`;
     for (const producer of [{ more: () => piece }, [piece]]) {
       assertEquals(assertThrows(() => toSource(producer).pull(), TypeError).message, message);
     }
@@ -203,7 +203,7 @@ Deno.test("Source.pull() refuses pieces that are not bytes", async () => {
 
 Deno.test("Source.pull() takes bytes for an iterable of numbers, which are no pieces", () => {
   const source = toSource(bytes("a") as unknown as ProducerLike);
-  assertThrows(() => source.pull(), TypeError, "it is a number, a Uint8Array is wanted");
+  assertThrows(() => source.pull(), TypeError, "expected Uint8Array, got number");
 });
 
 Deno.test("Source.pull() passes on what the producer throws, as it is", async () => {

@@ -51,7 +51,7 @@ Deno.test("ReceiveBuffer.commit() refuses more than was reserved, and what is no
     const buffer = new ReceiveBuffer(65_536);
     buffer.reserve();
     const error = assertThrows(() => buffer.commit(count as number), RangeError);
-    assertEquals(error.message, `Cannot commit a read: it says ${count} bytes, 0 to 1024 are wanted`);
+    assertEquals(error.message, `Cannot commit a read: got ${count} bytes, expected 0 to 1024`);
     assertEquals(buffer.length, 0);
     buffer.commit(1024);
     assertEquals(buffer.length, 1024, "what was reserved still is");
@@ -60,9 +60,9 @@ Deno.test("ReceiveBuffer.commit() refuses more than was reserved, and what is no
 
 Deno.test("ReceiveBuffer.commit() refuses a second read of what was reserved once", () => {
   const buffer = new ReceiveBuffer(65_536);
-  assertThrows(() => buffer.commit(1), RangeError, "0 to 0 are wanted");
+  assertThrows(() => buffer.commit(1), RangeError, "expected 0 to 0");
   read(buffer, bytes("ab"));
-  assertThrows(() => buffer.commit(1), RangeError, "0 to 0 are wanted");
+  assertThrows(() => buffer.commit(1), RangeError, "expected 0 to 0");
   assertEquals(waiting(buffer), "ab");
 });
 

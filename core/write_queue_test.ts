@@ -146,7 +146,7 @@ Deno.test("WriteQueue.advance() refuses more than was given, and what is no coun
     const queue = filled("ab", bytes("x".repeat(LARGEST_COPY + 1)));
     queue.peek();
     const error = assertThrows(() => queue.advance(count as number), RangeError);
-    assertEquals(error.message, `Cannot go on writing: the connection says ${count} of 2 bytes are written`);
+    assertEquals(error.message, `Cannot write: the connection reported ${count} bytes written, expected 0 to 2`);
     assertEquals(queue.bufferedAmount, LARGEST_COPY + 3);
   }
 });
