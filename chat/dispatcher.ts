@@ -106,18 +106,16 @@ export class Dispatcher {
     return this.#running;
   }
 
-  /** Collects a range of the receive buffer for `takeData`, unless that exceeds the frame's limit. */
+  /** Collects a range of the receive buffer for `takeData`, up to the frame's limit. */
   collectRange(bytes: Uint8Array, start: number, end: number): void {
-    const error = this.#input.exceedsLimit(end - start);
-    if (error === null) this.#input.collectRange(bytes, start, end);
-    else this.#refuse(error);
+    const error = this.#input.collectRange(bytes, start, end);
+    if (error !== null) this.#refuse(error);
   }
 
-  /** Collects a copy of `data`, unless that exceeds the frame's limit. */
+  /** Collects a copy of `data`, up to the frame's limit. */
   collect(data: Uint8Array): void {
-    const error = this.#input.exceedsLimit(data.length);
-    if (error === null) this.#input.collect(data);
-    else this.#refuse(error);
+    const error = this.#input.collect(data);
+    if (error !== null) this.#refuse(error);
   }
 
   #gateIsOpen(): boolean {

@@ -1,8 +1,8 @@
 /**
  * Keeps the data of a frame for the default hooks, until it is taken.
  *
- * Outcomes of `takeData`: a copy cut from a shared slab, a copy in memory of its own, or the storage itself (above `MAX_COPY`).
- * In each case the caller owns the bytes.
+ * Outcomes of `takeData`: a copy cut from a slab of this collector, a copy in memory of its own (above `MAX_SLAB_COPY`), or the
+ * storage itself (above `MAX_COPY`). In each case the caller owns the bytes; no memory is shared with another connection.
  *
  * Invariants: bytes are borrowed only while they are the only ones; the caller copies them with `copyBorrowed()` before they
  * move; no two results overlap; storage above `MAX_KEPT_CAPACITY` is not kept after a frame.
@@ -14,15 +14,13 @@ const EMPTY = new Uint8Array(0);
 
 /** Storage up to this size is reused for the next frame. */
 const MAX_KEPT_CAPACITY = 4096;
-/** Results up to half a slab are cut from it: an allocation costs ten times as much. As Node's `Buffer.poolSize`. */
-const SLAB_BYTES = 8192;
+/** Small results are cut from a slab: an allocation of their own costs four times as much. A kept one pins the slab. */
+const MAX_SLAB_COPY = 256;
+const SLAB_BYTES = 2048;
 /** Above this a result is the storage itself. */
 const MAX_COPY = 1_048_576;
 /** Up to this a loop is faster than a view and a call of `set`. */
 const MAX_LOOP_COPY = 32;
-
-let slab: Uint8Array = EMPTY;
-let slabUsed = 0;
 
 /** Joins pieces of a frame into one run of bytes. A single piece is borrowed, not copied. */
 export class FrameCollector {
@@ -31,6 +29,8 @@ export class FrameCollector {
   #borrowed: Uint8Array = EMPTY; // the buffer of the only piece
   #borrowedStart = 0;
   #borrowedEnd = 0;
+  #slab = EMPTY;
+  #slabUsed = 0;
 
   /** How many bytes have been collected and not taken. */
   get length(): number {
@@ -75,8 +75,8 @@ export class FrameCollector {
     const data = length > MAX_COPY
       ? this.#storage.subarray(0, length)
       : length > 0
-      ? copyOf(this.#storage, 0, length)
-      : copyOf(this.#borrowed, this.#borrowedStart, this.#borrowedEnd);
+      ? this.#copy(this.#storage, 0, length)
+      : this.#copy(this.#borrowed, this.#borrowedStart, this.#borrowedEnd);
     this.clear();
     return data;
   }
@@ -101,18 +101,18 @@ export class FrameCollector {
     this.#borrowed = EMPTY;
     this.#borrowedStart = this.#borrowedEnd = 0;
   }
-}
 
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const size = end - start;
-  if (size > SLAB_BYTES / 2) return bytes.slice(start, end);
-  if (size > slab.length - slabUsed) { // also when a caller has transferred its buffer: then its length is 0
-    slab = new Uint8Array(SLAB_BYTES);
-    slabUsed = 0;
+  #copy(bytes: Uint8Array, start: number, end: number): Uint8Array {
+    const size = end - start;
+    if (size > MAX_SLAB_COPY) return bytes.slice(start, end);
+    if (size > this.#slab.length - this.#slabUsed) { // also when a caller has transferred its buffer: then its length is 0
+      this.#slab = new Uint8Array(SLAB_BYTES);
+      this.#slabUsed = 0;
+    }
+    const copy = new Uint8Array(this.#slab.buffer, this.#slabUsed, size); // subarray() looks up the species first
+    this.#slabUsed += size + 7 & ~7; // aligned for any typed array, as Node's pool
+    if (size > MAX_LOOP_COPY) copy.set(bytes.subarray(start, end));
+    else for (let i = 0; i < size; i++) copy[i] = bytes[start + i]!;
+    return copy;
   }
-  const copy = new Uint8Array(slab.buffer, slabUsed, size); // subarray() looks up the species first
-  slabUsed += size + 7 & ~7; // aligned for any typed array, as Node's pool
-  if (size > MAX_LOOP_COPY) copy.set(bytes.subarray(start, end));
-  else for (let i = 0; i < size; i++) copy[i] = bytes[start + i]!;
-  return copy;
 }

@@ -126,21 +126,31 @@ export class FrameInput {
 
   // ----------------------------------------------------------- collecting
 
-  /** Checks that the collector may take `size` more bytes. Returns the error if that exceeds the frame's limit. */
-  exceedsLimit(size: number): FrameTooLongError | null {
-    const received = this.#collector.length + size;
+  /**
+   * Collects a range of `bytes`, which is borrowed until the next `reserve`. Returns an error when that exceeds the frame's
+   * limit: then what fits is collected, and the rest of the last piece is taken back, so that it does not depend on the cuts.
+   */
+  collectRange(bytes: Uint8Array, start: number, end: number): FrameTooLongError | null {
+    const rest = this.#collector.length + end - start - this.#splitter.limit;
+    if (rest <= 0) {
+      this.#collector.borrow(bytes, start, end);
+      return null;
+    }
+    if (start < end - rest) this.#collector.borrow(bytes, start, end - rest);
+    if (bytes === this.#buffer.filled && end === this.#splitter.pieceEnd) this.#splitter.takeBack(rest);
+    return this.#overflow();
+  }
+
+  /** Collects a copy of `data`. Returns an error when that exceeds the frame's limit: then what fits is collected. */
+  collect(data: Uint8Array): FrameTooLongError | null {
+    const allowed = this.#splitter.limit - this.#collector.length;
+    this.#collector.add(data.length <= allowed ? data : data.subarray(0, allowed));
+    return data.length <= allowed ? null : this.#overflow();
+  }
+
+  #overflow(): FrameTooLongError {
     const { limit } = this.#splitter;
-    return received > limit ? new FrameTooLongError(limit, received) : null;
-  }
-
-  /** Collects a range of `bytes`, which is borrowed until the next `reserve`. */
-  collectRange(bytes: Uint8Array, start: number, end: number): void {
-    this.#collector.borrow(bytes, start, end);
-  }
-
-  /** Collects a copy of `data`. */
-  collect(data: Uint8Array): void {
-    this.#collector.add(data);
+    return new FrameTooLongError(limit, limit + 1);
   }
 
   /** Whether anything is collected. */

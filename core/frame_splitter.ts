@@ -20,8 +20,8 @@ import { describe, FrameTooLongError } from "./errors.ts";
 import { DelimiterScanner } from "./delimiter_scanner.ts";
 
 /**
- * How a frame ends: at a byte string (a `string` is encoded as UTF-8), at the first of several, after a count of bytes, or
- * never (`null`, `0`, `""`, empty bytes: raw, all input is data).
+ * How a frame ends: at a byte string (a `string` is encoded as UTF-8), at the first of several, after a count of bytes (0: at
+ * once), or never (`null`: raw, all input is data).
  */
 export type Terminator = string | Uint8Array | number | null | readonly (string | Uint8Array)[];
 
@@ -35,7 +35,7 @@ export type SplitResult = "data" | "frame" | "too long" | "more";
 interface Framing {
   readonly delimiter: Uint8Array | null;
   readonly delimiters: DelimiterSet | null;
-  /** Length of a counted frame; 0 otherwise. */
+  /** Length of a counted frame; -1 otherwise. */
   readonly count: number;
   readonly limit: number;
   readonly policy: TooLongPolicy;
@@ -71,8 +71,6 @@ export class FrameSplitter {
   #foundLength = -1; //    of the terminator ahead; -1: none
   #foundDelimiter: Uint8Array | null = null;
   #matched: Uint8Array | null = null;
-  #copiedFrom: Uint8Array | null = null; // what #matchedCopy is of
-  #matchedCopy: Uint8Array | null = null;
   #discarding = false; //  the current frame is being discarded
   #inputEnded = false;
 
@@ -95,7 +93,7 @@ export class FrameSplitter {
     return this.#framing!.limit;
   }
 
-  /** The number of the current frame. A change of the terminator begins a new one. */
+  /** The number of the current frame. A change of the terminator in a frame that has begun does not change it. */
   get frameNumber(): number {
     return this.#frameNumber;
   }
@@ -112,19 +110,17 @@ export class FrameSplitter {
 
   /** A copy of the byte string that ended the last frame; `null` after a count. */
   get matchedTerminator(): Uint8Array | null {
-    if (this.#matched !== this.#copiedFrom) {
-      this.#copiedFrom = this.#matched;
-      this.#matchedCopy = this.#matched?.slice() ?? null; // a caller may write into the copy
-    }
-    return this.#matchedCopy;
+    return this.#matched?.slice() ?? null;
   }
 
   /**
    * Sets how frames end from the next waiting byte on. While a frame is discarded, it applies from the end of that frame on.
    * When it throws, the terminator and the current frame are unchanged.
    *
-   * @throws {TypeError} when `terminator` is of another type, or a list that is empty or has an empty member
-   * @throws {RangeError} when a count is not a whole number of at least 0, or exceeds `limit`
+   * A count above the limit is a frame that is too long.
+   *
+   * @throws {TypeError} when `terminator` is of another type, empty, or a list that is empty or has an empty member
+   * @throws {RangeError} when a count is not a whole number of at least 0
    */
   setTerminator(terminator: Terminator, limit: number, policy: TooLongPolicy): void {
     const framing = toFraming(terminator, limit, policy);
@@ -136,7 +132,7 @@ export class FrameSplitter {
   getTerminator(): Uint8Array | number | null | readonly Uint8Array[] {
     const framing = this.#framingAfterDiscard ?? this.#framing;
     if (framing === null || isRaw(framing)) return null;
-    if (framing.count > 0) return framing === this.#framing ? this.#remaining : framing.count;
+    if (framing.count >= 0) return framing === this.#framing ? this.#remaining : framing.count;
     return framing.delimiter?.slice() ?? framing.delimiters!.given.map((delimiter) => delimiter.slice());
   }
 
@@ -150,12 +146,13 @@ export class FrameSplitter {
       }
       const framing = this.#framing!;
       const { start, filled } = this.#buffer;
+      if (framing.count > framing.limit && !this.#discarding) return this.#tooLong(start, start);
       if (start === filled.length) return "more";
       const end = this.#endOfData(framing, filled, start);
       if (end > start) {
         // The common case, inline: a call would take longer than all of it.
         const total = this.#frameBytes + end - start;
-        if (total <= framing.limit && framing.count === 0 && !this.#discarding) {
+        if (total <= framing.limit && framing.count < 0 && !this.#discarding) {
           this.#buffer.consume(end - start);
           this.#frameBytes = total;
           this.#pieceStart = start;
@@ -182,7 +179,17 @@ export class FrameSplitter {
 
   /** Returns the error for the current frame, after `"too long"`. */
   tooLongError(): FrameTooLongError {
-    return new FrameTooLongError(this.#framing!.limit, this.#frameBytes + this.#pieceEnd - this.#pieceStart);
+    const { limit, count } = this.#framing!;
+    return new FrameTooLongError(limit, Math.max(count, this.#frameBytes + this.#pieceEnd - this.#pieceStart));
+  }
+
+  /** Takes back the last `count` bytes of the last `"data"`: the next result begins with them. */
+  takeBack(count: number): void {
+    this.#buffer.consume(-count);
+    this.#frameBytes -= count;
+    this.#pieceEnd -= count;
+    this.#foundLength = -1;
+    if (this.#framing!.count >= 0) this.#remaining += count;
   }
 
   /** Refuses the current frame, as too long here or for a collector. When the policy is "discard", its rest is discarded. */
@@ -197,12 +204,14 @@ export class FrameSplitter {
 
   /** Resets the current frame, after the buffer was cleared. A frame that is being discarded still is. */
   reset(): void {
+    this.#frameNumber++;
     this.#frameBytes = 0;
     if (this.#foundLength > 0) this.#foundLength = 0; // its terminator was cleared too, but it had come: the frame is complete
   }
 
   /** Starts over, as on a new stream: no frame has begun, and no terminator was matched. The terminator stays. */
   restart(): void {
+    this.#frameNumber++;
     if (this.#framing !== null) this.#begin(this.#framingAfterDiscard ?? this.#framing);
     this.#framingAfterDiscard = null;
     this.#matched = null;
@@ -214,17 +223,12 @@ export class FrameSplitter {
     const allowed = framing.limit - this.#frameBytes;
     if (!this.#discarding && size > allowed && !isRaw(framing)) {
       this.#foundLength = -1;
-      if (allowed === 0) {
-        this.#pieceStart = start;
-        this.#pieceEnd = end;
-        this.refuseFrame();
-        return "too long";
-      }
+      if (allowed === 0) return this.#tooLong(start, end);
       size = allowed; // what fits is returned first, so that the results do not depend on the cuts
     }
     this.#buffer.consume(size);
     this.#frameBytes += size;
-    if (framing.count > 0 && (this.#remaining -= size) === 0) {
+    if (framing.count >= 0 && (this.#remaining -= size) === 0) {
       this.#foundLength = 0;
       this.#foundDelimiter = null;
     }
@@ -232,6 +236,13 @@ export class FrameSplitter {
     this.#pieceStart = start;
     this.#pieceEnd = start + size;
     return "data";
+  }
+
+  #tooLong(start: number, end: number): SplitResult {
+    this.#pieceStart = start;
+    this.#pieceEnd = end;
+    this.refuseFrame();
+    return "too long";
   }
 
   /** Consumes the terminator at the front and begins the next frame. */
@@ -246,19 +257,20 @@ export class FrameSplitter {
 
   /** Applies what was set while discarding. A count applies once: raw follows, as in asynchat. */
   #changeFraming(): void {
-    this.#discarding = false;
-    this.#framing = this.#framingAfterDiscard ?? (this.#framing!.count > 0 ? this.#raw : this.#framing);
-    this.#remaining = this.#framing!.count;
+    const next = this.#framingAfterDiscard ?? (this.#framing!.count >= 0 ? this.#raw : this.#framing!);
     this.#framingAfterDiscard = null;
+    this.#begin(next);
   }
 
   #begin(framing: Framing): void {
     this.#framing = framing;
-    this.#frameNumber++;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
     this.#foundLength = -1;
     this.#discarding = false;
+    if (framing.count !== 0) return;
+    this.#foundLength = 0; // complete at once
+    this.#foundDelimiter = null;
   }
 
   /**
@@ -268,7 +280,7 @@ export class FrameSplitter {
   #endOfData(framing: Framing, bytes: Uint8Array, from: number): number {
     if (framing.delimiter !== null) return this.#searchDelimiter(framing.delimiter, bytes, from);
     if (framing.delimiters !== null) return this.#searchSet(framing.delimiters, bytes, from);
-    return framing.count > 0 ? Math.min(bytes.length, from + this.#remaining) : bytes.length;
+    return framing.count >= 0 ? Math.min(bytes.length, from + this.#remaining) : bytes.length;
   }
 
   #searchDelimiter(delimiter: Uint8Array, bytes: Uint8Array, from: number): number {
@@ -308,27 +320,24 @@ function matchLength(delimiter: Uint8Array, bytes: Uint8Array, at: number): numb
 }
 
 function isRaw(framing: Framing | null): boolean {
-  return framing !== null && framing.delimiter === null && framing.delimiters === null && framing.count === 0;
+  return framing !== null && framing.delimiter === null && framing.delimiters === null && framing.count < 0;
 }
 
 function toFraming(terminator: Terminator, limit: number, policy: TooLongPolicy): Framing {
-  if (terminator === null) return { delimiter: null, delimiters: null, count: 0, limit, policy };
   if (typeof terminator === "number") {
-    return { delimiter: null, delimiters: null, count: checkCount(terminator, limit), limit, policy };
+    return { delimiter: null, delimiters: null, count: checkCount(terminator), limit, policy };
   }
   if (Array.isArray(terminator)) {
-    return { delimiter: null, delimiters: toDelimiterSet(terminator), count: 0, limit, policy };
+    return { delimiter: null, delimiters: toDelimiterSet(terminator), count: -1, limit, policy };
   }
-  const delimiter = toDelimiter(terminator);
-  return { delimiter: delimiter.length > 0 ? delimiter : null, delimiters: null, count: 0, limit, policy };
+  const delimiter = terminator === null ? null : toDelimiter(terminator);
+  if (delimiter?.length !== 0) return { delimiter, delimiters: null, count: -1, limit, policy };
+  throw new TypeError("Cannot set the terminator: expected one or more bytes, got none (raw is null)");
 }
 
-function checkCount(count: number, limit: number): number {
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`Cannot set the terminator: count is ${count}, expected a whole number of at least 0`);
-  }
-  if (count <= limit) return count;
-  throw new RangeError(`Cannot set the terminator: count is ${count}, limit is ${limit} (raise maxFrameBytes)`);
+function checkCount(count: number): number {
+  if (Number.isSafeInteger(count) && count >= 0) return count;
+  throw new RangeError(`Cannot set the terminator: count is ${count}, expected a whole number of at least 0`);
 }
 
 function toDelimiterSet(terminators: readonly unknown[]): DelimiterSet {
