@@ -5,14 +5,14 @@ import type { TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
 import type { ChatState, Detached } from "./chat/types.ts";
 import { asError, type ChatTimeoutError, type FrameTooLongError } from "./core/errors.ts";
 import type { Terminator } from "./core/frame_splitter.ts";
-import { type ProducerLike, toSource } from "./core/producer.ts";
+import type { ProducerLike } from "./core/producer.ts";
 
 /**
  * Reads a connection as frames and calls a hook for each. Subclass it, set a terminator, and override `foundTerminator`;
  * `run()` starts it.
  *
- * Hooks are called one at a time: while a hook's promise is pending, no other is called and nothing is read. A hook that
- * throws ends its own chat and no other. `handleClose` is called last, exactly once, however the chat ends.
+ * Hooks may be async. They are called one at a time: while a hook's promise is pending, no other is called and nothing is
+ * read. A hook that throws ends its own chat and no other. `handleClose` is called last, exactly once, however the chat ends.
  *
  * @example A server's side of a line protocol
  * ```ts
@@ -62,10 +62,10 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.run();
   }
 
-  // ---------------------------------------------------------------- hooks
+  // --------------------------- hooks: each may be async, or return a promise
 
   /** Called first, once: a server greets here, a client sends its first request. Does nothing by default. */
-  protected handleConnect(): void | Promise<void> {}
+  protected handleConnect(): void {}
 
   /**
    * Called with data of the current frame as it arrives, never with none. By default collects it for `takeData()` and
@@ -73,7 +73,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    *
    * @param data A view of the receive buffer, valid until the hook returns or its promise settles. Copy it to keep it.
    */
-  protected collectIncomingData(data: Uint8Array): void | Promise<void> {
+  protected collectIncomingData(data: Uint8Array): void {
     this.#connection.collect(data);
   }
 
@@ -84,9 +84,9 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param buffer The receive buffer, valid until the hook returns or its promise settles. Not to be written to.
    * @param start Where the data begins; it ends before `end`, which is greater.
    */
-  protected collectIncomingRange(buffer: Uint8Array, start: number, end: number): void | Promise<void> {
+  protected collectIncomingRange(buffer: Uint8Array, start: number, end: number): void {
     if (this.collectIncomingData !== AsyncChat.prototype.collectIncomingData) {
-      return this.collectIncomingData(buffer.subarray(start, end));
+      return this.collectIncomingData(buffer.subarray(start, end)); // maybe a promise
     }
     this.#connection.collectRange(buffer, start, end);
   }
@@ -95,14 +95,14 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Called when the frame has ended: its terminator has come, and is not part of the data. A terminator set here applies to
    * the very next byte. After a count the chat is raw unless a terminator is set here.
    */
-  protected abstract foundTerminator(): void | Promise<void>;
+  protected abstract foundTerminator(): void;
 
   /**
    * Called once for a frame with more data than its limit, which was collected up to the limit and is discarded after this
    * hook. By default closes the chat with `error`, or does nothing with `onTooLong: "discard"`. With "close", the chat sends
    * what this hook pushed and ends.
    */
-  protected frameTooLong(error: FrameTooLongError): void | Promise<void> {
+  protected frameTooLong(error: FrameTooLongError): void {
     if (!this.#connection.input.discarding) this.#connection.close(error);
   }
 
@@ -110,7 +110,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Called when a time limit has passed; `error.kind` names it. By default closes the chat with `error`; an override that
    * does not restarts that limit. When a hook is pending or the chat is closing, the limit ends the chat without this hook.
    */
-  protected handleTimeout(error: ChatTimeoutError): void | Promise<void> {
+  protected handleTimeout(error: ChatTimeoutError): void {
     this.#connection.close(error);
   }
 
@@ -118,7 +118,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Called when the peer will send no more, after all complete frames and the rest of an incomplete one. The chat may still
    * push. By default calls `closeWhenDone()`.
    */
-  protected handleEof(): void | Promise<void> {
+  protected handleEof(): void {
     this.closeWhenDone();
   }
 
@@ -137,7 +137,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param reason What ended the chat, `undefined` after a normal end: what was passed to `close()`, an error of this
    * library (`FrameTooLongError`, `ChatTimeoutError`, ...), what a hook or a producer threw, or the network's error.
    */
-  protected handleClose(_reason?: Error): void | Promise<void> {}
+  protected handleClose(_reason?: Error): void {}
 
   // -------------------------------------------------------------- framing
 
@@ -146,11 +146,11 @@ export abstract class AsyncChat implements AsyncDisposable {
    * applies from the end of that frame.
    *
    * A byte string, or text as UTF-8: the frame ends before it. A list: the leftmost match wins, at one place the longest. A
-   * count: the frame ends after that many bytes, once; then the chat is raw. `null`, `0`, `""`: raw, no frame ends.
+   * count: the frame ends after that many bytes, once; then the chat is raw; 0 ends it at once. `null`: raw, no frame ends.
    *
    * @param terminator The end of the frame. Bytes are copied.
-   * @throws {TypeError} when it is none of these, or a list that is empty or has an empty member
-   * @throws {RangeError} when a count is negative, fractional, or above `maxFrameBytes`
+   * @throws {TypeError} when it is none of these, empty, or a list that is empty or has an empty member
+   * @throws {RangeError} when a count is negative or fractional; one above the limit is a frame that is too long
    */
   setTerminator(terminator: Terminator, options?: TerminatorOptions): void {
     this.#connection.setTerminator(terminator, options);
@@ -179,15 +179,15 @@ export abstract class AsyncChat implements AsyncDisposable {
   // -------------------------------------------------------------- sending
 
   /**
-   * Queues bytes, or text as UTF-8. What is pushed in one turn is sent in one write. Does nothing when the peer is gone.
-   * When more than `maxBufferedBytes` are queued, the chat ends with an `OutgoingOverflowError`, which is not thrown here.
+   * Queues bytes, or text as UTF-8. What is pushed in one turn is sent in one write. When more than `maxBufferedBytes` are
+   * queued, the chat ends with an `OutgoingOverflowError`, which is not thrown here.
    *
    * @param data Bytes are borrowed: leave them unchanged until `flushed()`. Small ones are copied at once.
+   * @returns Whether it is queued: `false` when the chat is closing or closed, or the peer is gone.
    * @throws {TypeError} when it is neither text nor a Uint8Array
-   * @throws {ChatClosedError} after `close()`, `closeWhenDone()` and `closeWrite()`
    */
-  push(data: Uint8Array | string): void {
-    this.#connection.push(data);
+  push(data: Uint8Array | string): boolean {
+    return this.#connection.push(data);
   }
 
   /**
@@ -196,12 +196,12 @@ export abstract class AsyncChat implements AsyncDisposable {
    *
    * @param producer An object with `more()` that returns bytes or a promise of them, as in asynchat; an iterable, an async
    * iterable, or a stream. Each piece is borrowed until the next is pulled.
+   * @returns Whether it is queued. If not, as for `push()`, it is cancelled at once.
    * @throws {TypeError} when it is none of these, or a stream that is locked
-   * @throws {ChatClosedError} after `close()`, `closeWhenDone()` and `closeWrite()`
    */
-  pushWithProducer(producer: ProducerLike | Uint8Array): void {
+  pushWithProducer(producer: ProducerLike | Uint8Array): boolean {
     if (producer instanceof Uint8Array) return this.push(producer);
-    this.#connection.pushSource(toSource(producer));
+    return this.#connection.pushWithProducer(producer);
   }
 
   /** Waits until everything pushed so far is written, or dropped because the chat ended. Never rejects. */
@@ -230,7 +230,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * side or two seconds have passed, and closes. A pending hook may push until it settles; only `handleClose` follows.
    */
   closeWhenDone(): void {
-    this.#connection.drainByOwner();
+    this.#connection.drain();
   }
 
   /**
@@ -238,7 +238,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * `handleClose(reason)` follows, after the pending hook.
    */
   close(reason?: Error): void {
-    this.#connection.closeByOwner(reason);
+    this.#connection.close(reason);
   }
 
   /** Discards input that was not dispatched, what was collected, and output that was not written. The chat goes on. */

@@ -2,7 +2,7 @@ import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowE
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
-import type { Source } from "../core/producer.ts";
+import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
 import type { TimeoutKind } from "../core/time_limits.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
 import { Dispatcher, type Gate } from "./dispatcher.ts";
@@ -141,22 +141,32 @@ export class Connection implements Gate {
     this.input.setTerminator(terminator, maxFrameBytes, onTooLong);
   }
 
-  push(data: Uint8Array | string): void {
+  push(data: Uint8Array | string): boolean {
     if (typeof data !== "string" && !(data instanceof Uint8Array)) {
       throw new TypeError(`Cannot push: expected string or Uint8Array, got ${describe(data)}`);
     }
-    if (!this.#mayPush("push")) return;
-    const { writer, options: { highWaterMark, maxBufferedBytes } } = this;
-    writer.push(data);
-    if (writer.exceeds(highWaterMark)) this.#dispatcher.interrupt();
-    const { bufferedAmount } = writer;
-    if (bufferedAmount > maxBufferedBytes) this.close(new OutgoingOverflowError(maxBufferedBytes, bufferedAmount));
+    if (!this.writer.accepting) return false;
+    this.writer.push(data);
+    if (this.outputFull) this.#dispatcher.interrupt();
+    return this.#checkHeld();
   }
 
-  pushSource(source: Source): void {
+  pushWithProducer(producer: ProducerLike): boolean {
+    if (!this.writer.accepting) {
+      void this.writer.cancel(toUnusedSource(producer), this.lifecycle.reason);
+      return false;
+    }
+    this.writer.pushSource(toSource(producer));
     this.#dispatcher.interrupt();
-    if (this.#mayPush("push with a producer")) this.writer.pushSource(source);
-    else void this.writer.cancel(source, this.lifecycle.reason);
+    return this.#checkHeld();
+  }
+
+  /** Closes the chat when more is held than `maxBufferedBytes`. */
+  #checkHeld(): boolean {
+    const { heldBytes } = this.writer;
+    const { maxBufferedBytes } = this.options;
+    if (heldBytes > maxBufferedBytes) this.close(new OutgoingOverflowError(maxBufferedBytes, heldBytes));
+    return !this.lifecycle.closed;
   }
 
   endOutput(): void {
@@ -166,16 +176,8 @@ export class Connection implements Gate {
     this.apply(this.lifecycle.endOutput());
   }
 
-  drainByOwner(): void {
-    this.apply(this.lifecycle.drainByOwner());
-  }
-
   close(reason?: Error): void {
     this.apply(this.lifecycle.close(reason));
-  }
-
-  closeByOwner(reason?: Error): void {
-    this.apply(this.lifecycle.closeByOwner(reason));
   }
 
   discardBuffers(): void {
@@ -239,8 +241,8 @@ export class Connection implements Gate {
       case "seal output":
         return this.writer.seal();
       case "start lingering":
-        if (this.lifecycle.phase === "broken") this.#abort?.abort(this.lifecycle.reason);
         this.#cancelLinger ??= this.options.clock.after(LINGER_MS, () => this.close());
+        if (this.lifecycle.phase === "broken") this.#abort?.abort(this.lifecycle.reason); // a listener may close
         return;
       case "close":
         this.#release();
@@ -300,13 +302,6 @@ export class Connection implements Gate {
     this.close(asError(error)); // also if handleError did not: the peer would not notice the gap
   }
 
-  /** Whether a push is queued; `false` when the peer is gone. */
-  #mayPush(action: string): boolean {
-    if (this.writer.accepting) return true;
-    if (this.lifecycle.endedByOwner) throw new ChatClosedError(action);
-    return false;
-  }
-
   async #upgrade(upgrade: TlsUpgrade): Promise<void> {
     const { conn, writer, signal, options: { clock } } = this;
     const unread = this.input.unread();
@@ -351,11 +346,14 @@ export class Connection implements Gate {
       frameBegun: this.input.frameBegun,
       bytesSent: this.bytesSent,
       outputPending: this.writer.pending,
+      producing: this.writer.producing,
+      inputEnded: this.lifecycle.inputEnded,
+      closing: this.lifecycle.closing,
     }), (kind) => this.#timedOut(kind));
   }
 
   #timedOut(kind: TimeoutKind): void {
-    const error = new ChatTimeoutError(kind, this.options[`${kind}TimeoutMs`]);
+    const error = new ChatTimeoutError(kind, this.options[`${kind === "close" ? "write" : kind}TimeoutMs`]);
     if (this.dispatching && this.#dispatcher.running === null) {
       void this.#dispatcher.call((hooks) => hooks.handleTimeout(error));
     } else {

@@ -71,24 +71,24 @@ export class Dispatcher {
     try {
       while (this.#gateIsOpen()) {
         this.#interrupted = false;
-        let waiting: void | Promise<void> = undefined;
+        let result: unknown = undefined;
         do {
-          const result = input.next();
-          if (result === "data") {
+          const next = input.next();
+          if (next === "data") {
             const { bytes, pieceStart, pieceEnd } = input;
-            if (takesRanges) waiting = collectIncomingRange.call(hooks, bytes, pieceStart, pieceEnd);
-            else if (takesData) waiting = collectIncomingData.call(hooks, viewOf(bytes, pieceStart, pieceEnd));
+            if (takesRanges) result = collectIncomingRange.call(hooks, bytes, pieceStart, pieceEnd);
+            else if (takesData) result = collectIncomingData.call(hooks, viewOf(bytes, pieceStart, pieceEnd));
             else this.collectRange(bytes, pieceStart, pieceEnd);
-          } else if (result === "frame") {
+          } else if (next === "frame") {
             this.framesReceived++;
-            waiting = foundTerminator.call(hooks);
-          } else if (result === "more") {
+            result = foundTerminator.call(hooks);
+          } else if (next === "more") {
             return true;
           } else {
             this.#refuse(input.tooLongError());
           }
-        } while (waiting === undefined && !this.#interrupted);
-        this.#holdWhilePending(waiting);
+        } while (!this.#interrupted && typeof result !== "object");
+        this.#holdWhilePending(result);
       }
     } catch (error) {
       this.#gate.hookFailed(error);
@@ -97,7 +97,7 @@ export class Dispatcher {
   }
 
   /** Calls one hook. Returns a promise only when the hook does. */
-  call(hook: (hooks: Hooks) => void | Promise<void>): Promise<void> | null {
+  call(hook: (hooks: Hooks) => unknown): Promise<void> | null {
     try {
       this.#holdWhilePending(hook(this.#hooks));
     } catch (error) {
@@ -136,12 +136,12 @@ export class Dispatcher {
   }
 
   /** Keeps the next hook from being called while this one's promise, or an upgrade that it started, is pending. */
-  #holdWhilePending(hook: void | Promise<void>): void {
-    const waiting = hook ?? this.#gate.upgrade;
-    if (waiting !== undefined) this.#running = this.#hold(waiting);
+  #holdWhilePending(result: unknown): void {
+    const pending = isPromiseLike(result) ? result : this.#gate.upgrade;
+    if (pending !== undefined) this.#running = this.#hold(pending);
   }
 
-  async #hold(hook: Promise<void>): Promise<void> {
+  async #hold(hook: PromiseLike<unknown>): Promise<void> {
     this.#gate.hookStarted();
     try {
       await hook;
@@ -152,6 +152,10 @@ export class Dispatcher {
     this.#running = null;
     this.#gate.hookSettled();
   }
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
 /** As `subarray`, which looks for a species first. */

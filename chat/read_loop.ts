@@ -4,8 +4,8 @@ import type { Action, Lifecycle } from "../core/lifecycle.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChatConn } from "./options.ts";
 
-/** As many reads of 0 bytes in a row are an error: Go's `maxConsecutiveEmptyReads`. */
-const MAX_EMPTY_READS = 100;
+/** A lingering close drops this much input, then leaves the rest unread until its time is over. */
+const MAX_LINGER_BYTES = 65_536;
 
 /** The connection that a read loop reads. */
 export interface Readable {
@@ -21,7 +21,7 @@ export class ReadLoop {
   readonly #input: FrameInput;
   readonly #dispatcher: Dispatcher;
   #pending = false;
-  #emptyReads = 0; // in a row
+  #lingerBytes = 0; // dropped since our side ended
   bytesReceived = 0;
 
   constructor(connection: Readable, input: FrameInput, dispatcher: Dispatcher) {
@@ -40,7 +40,7 @@ export class ReadLoop {
     const { lifecycle } = this.#connection;
     const dispatcher = this.#dispatcher;
     await this.#connect();
-    while (!lifecycle.closed && !lifecycle.inputEnded) {
+    while (!lifecycle.closed && !lifecycle.inputEnded && this.#lingerBytes < MAX_LINGER_BYTES) {
       // In a graceful close input is dropped, so that a peer that is still sending gets to read our last bytes.
       if (lifecycle.closing) {
         this.#input.drop();
@@ -79,10 +79,7 @@ export class ReadLoop {
     }
     this.#input.commit(count);
     this.bytesReceived += count;
-    this.#emptyReads = count === 0 ? this.#emptyReads + 1 : 0;
-    if (this.#emptyReads === MAX_EMPTY_READS) {
-      throw new Error(`Cannot read: the connection returned 0 bytes ${MAX_EMPTY_READS} times in a row`);
-    }
+    if (this.#connection.lifecycle.phase === "lingering") this.#lingerBytes += count;
   }
 }
 

@@ -38,7 +38,7 @@ export async function startTls(
     signal.addEventListener("abort", () => fail(signal.reason), { once: true });
   });
   try {
-    await Promise.race([writer.flushed(), failure]);
+    await Promise.race([writer.settled(), failure]);
     const secured = upgrade.start(conn, unread).then((secured) => {
       if (failed) secured.close(); // too late: the chat has ended
       return secured;

@@ -7,6 +7,8 @@ import type { ChatConn } from "./options.ts";
 const MAX_EMPTY_WRITES = 100;
 /** More producers in the queue than this stop the input. Each may be an open file or stream. */
 const MAX_PRODUCERS = 16;
+/** What a queued producer counts as, in bytes, when the memory that is held is compared with a limit. */
+const PRODUCER_BYTES = 1024;
 
 /**
  * What a writer does at the moment:
@@ -28,6 +30,13 @@ export interface WriterEvents {
   onProducerError(error: unknown): void;
 }
 
+/** Resolves when the push with this number is written. */
+interface FlushWaiter {
+  pushCount: number;
+  promise: Promise<void>;
+  resolve: () => void;
+}
+
 /** Writes a queue to a connection: the only one that calls `write` and `closeWrite`, one call at a time. */
 export class Writer {
   #conn: ChatConn;
@@ -37,7 +46,8 @@ export class Writer {
   #pulling: Source | null = null; // the producer in its pull()
   #generation = 0; // of the queue: grows when it is dropped
   #bytesSent = 0;
-  #flushWaiters: { pushCount: number; resolve: () => void }[] = [];
+  #pendingWrite: Promise<number> | null = null;
+  #flushWaiters: FlushWaiter[] = [];
   #capacityWaiter: { mark: number; resolve: () => void } | null = null;
 
   /**
@@ -64,9 +74,19 @@ export class Writer {
     return this.#bytesSent;
   }
 
-  /** Whether the peer has something to take: bytes, or the end of our side. */
+  /** What is held in memory, in bytes: a queued producer counts as 1 KiB. */
+  get heldBytes(): number {
+    return this.#queue.bufferedAmount + this.#queue.sources * PRODUCER_BYTES;
+  }
+
+  /** Whether the peer has something to take: bytes that are ready, or the end of our side. */
   get pending(): boolean {
-    return this.#state === "closing" || this.#queue.bufferedAmount > 0;
+    return this.#state === "closing" || this.#queue.ready;
+  }
+
+  /** Whether a producer is queued: output is not complete. */
+  get producing(): boolean {
+    return this.#queue.current !== null;
   }
 
   /** Whether a push would be written. */
@@ -104,7 +124,18 @@ export class Writer {
   flushed(): Promise<void> {
     const { pushCount } = this.#queue;
     if (pushCount === this.#queue.writtenCount) return Promise.resolve();
-    return new Promise((resolve) => this.#flushWaiters.push({ pushCount, resolve }));
+    const last = this.#flushWaiters.at(-1);
+    if (last?.pushCount === pushCount) return last.promise;
+    let resolve = () => {};
+    const promise = new Promise<void>((resolvePromise) => resolve = resolvePromise);
+    this.#flushWaiters.push({ pushCount, promise, resolve });
+    return promise;
+  }
+
+  /** Fulfils when all pushed before is flushed and no write is pending, not even one whose bytes were dropped. */
+  async settled(): Promise<void> {
+    await this.flushed();
+    await this.#pendingWrite?.catch(() => {});
   }
 
   /** Whether more is queued than `mark` bytes, or more producers than may be: their bytes cannot be counted. */
@@ -129,6 +160,7 @@ export class Writer {
     if (this.#state === "awaiting producer") this.#state = "idle";
     for (const source of this.#queue.clear()) void this.cancel(source, reason);
     this.#settleWaiters();
+    if (this.#queue.sealed) this.#wake(); // the end of our side is still to be sent
   }
 
   /** Cancels a producer that will not be pulled again. It may answer with `reason` itself. */
@@ -153,7 +185,7 @@ export class Writer {
    * @throws {TypeError} when a write is pending or a producer is queued
    */
   takeUnsent(): Uint8Array[] {
-    if (this.#queue.writing) throw new TypeError("Cannot detach: a write is pending, await flushed() first");
+    if (this.#pendingWrite !== null) throw new TypeError("Cannot detach: a write is pending, await flushed() first");
     if (this.#queue.current !== null) throw new TypeError("Cannot detach: a producer is queued, await flushed() first");
     const unsent = this.#queue.unsent();
     this.stop();
@@ -186,7 +218,9 @@ export class Writer {
         }
         const bytes = this.#queue.peek();
         if (bytes !== null) {
-          const count = await this.#conn.write(bytes);
+          this.#pendingWrite = this.#conn.write(bytes);
+          const count = await this.#pendingWrite;
+          this.#pendingWrite = null;
           this.#queue.advance(count);
           this.#bytesSent += count;
           this.#settleWaiters();
@@ -211,6 +245,7 @@ export class Writer {
         }
       }
     } catch (error) {
+      this.#pendingWrite = null;
       this.#end(asError(error));
     }
   }

@@ -49,7 +49,7 @@ export class IncompleteFrameError extends Error {
 
 /** Raised when the peer exceeds one of the time limits of a chat. */
 export class ChatTimeoutError extends Error {
-  /** The limit: next byte, end of frame, or write. */
+  /** The limit: next byte, end of frame, write, or graceful close. */
   readonly kind: TimeoutKind;
   /** The time limit in milliseconds. */
   readonly limitMs: number;
@@ -72,6 +72,7 @@ const TIMEOUT_MESSAGES: Record<TimeoutKind, string> = {
   idle: "Idle timeout: received no byte",
   frame: "Frame timeout: the frame is incomplete",
   write: "Write timeout: the peer accepted no byte",
+  close: "Close timeout: the peer is gone, or accepted too little",
 };
 
 /** Raised when output waits for a peer that does not read, and exceeds `maxBufferedBytes`. */

@@ -30,7 +30,6 @@ export class Lifecycle {
   #output: "open" | "sealed" | "ended" = "open";
   #hook: "none" | "running" | "running, then seal" | "last" = "none";
   #closedDuringHook = false;
-  #endedByOwner = false; // a later push is the owner's mistake
   #reason: Error | undefined;
 
   /** Where the connection is. */
@@ -56,11 +55,6 @@ export class Lifecycle {
   /** Whether the peer will send no more. */
   get inputEnded(): boolean {
     return this.#input === "ended";
-  }
-
-  /** Whether the owner ended our side of the connection. */
-  get endedByOwner(): boolean {
-    return this.#endedByOwner;
   }
 
   /** Whether a hook was running when the connection closed. */
@@ -97,9 +91,7 @@ export class Lifecycle {
 
   /** The owner ends our side; input goes on. */
   endOutput(): Action {
-    if (this.closed) return "none";
-    this.#endedByOwner = true;
-    return this.#output === "open" ? this.#seal() : "none";
+    return this.closed || this.#output !== "open" ? "none" : this.#seal();
   }
 
   /** A graceful close begins: dispatch stops, queued output is written. */
@@ -110,13 +102,6 @@ export class Lifecycle {
     if (this.#hook === "none") return this.#seal();
     this.#hook = "running, then seal";
     return "none";
-  }
-
-  /** `drain`, called by the owner. */
-  drainByOwner(): Action {
-    if (this.closed) return "none";
-    this.#endedByOwner ||= this.#input === "open";
-    return this.drain();
   }
 
   /** The last byte is written and our side has ended. */
@@ -155,15 +140,9 @@ export class Lifecycle {
     return "close";
   }
 
-  /** `close`, called by the owner. */
-  closeByOwner(reason?: Error): Action {
-    if (!this.closed) this.#endedByOwner = true;
-    return this.close(reason);
-  }
-
   /** The owner takes the connection away. */
   detach(): Action {
-    return this.closeByOwner() === "close" ? "release" : "none";
+    return this.close() === "close" ? "release" : "none";
   }
 
   /** Closing the connection failed. */

@@ -72,15 +72,13 @@ export class SimpleProducer implements Producer {
 }
 
 /**
- * Converts any kind of producer: `more()` returning chunks or promises, iterable, async iterable, stream.
+ * Converts any kind of producer: `more()` returning chunks or promises, iterable, async iterable, stream. A stream is locked.
  *
  * @throws {TypeError} when it is none of these, or a stream that is locked to a reader
  */
 export function toSource(producer: ProducerLike): Source {
   if (producer instanceof ReadableStream) {
-    if (producer.locked) {
-      throw new TypeError("Cannot push with a producer: the stream is locked to a reader, expected an unlocked stream");
-    }
+    checkUnlocked(producer);
     const reader = producer.getReader();
     return new IteratorSource({ next: () => reader.read(), return: (reason) => reader.cancel(reason) });
   }
@@ -91,6 +89,22 @@ export function toSource(producer: ProducerLike): Source {
   }
   const expected = "Uint8Array, an object with more(), an iterable, an async iterable or a ReadableStream";
   throw new TypeError(`Cannot push with a producer: expected ${expected}, got ${describe(producer)}`);
+}
+
+/**
+ * Converts a producer that is not going to be pulled, so that it can be cancelled. A stream is not locked.
+ *
+ * @throws {TypeError} as `toSource`
+ */
+export function toUnusedSource(producer: ProducerLike): Source {
+  if (!(producer instanceof ReadableStream)) return toSource(producer);
+  checkUnlocked(producer);
+  return { pull: () => null, cancel: (reason) => producer.cancel(reason) };
+}
+
+function checkUnlocked(stream: ReadableStream): void {
+  if (!stream.locked) return;
+  throw new TypeError("Cannot push with a producer: the stream is locked to a reader, expected an unlocked stream");
 }
 
 class ProducerSource implements Source {

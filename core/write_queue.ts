@@ -18,10 +18,8 @@ const MAX_COPY = 16_384;
 const MAX_BLOCK = 65_536;
 const MIN_BLOCK = 512;
 
-/** Written blocks, reused by all queues: allocating one takes longer than a short response. */
-const spareBlocks: Uint8Array[] = [];
-const MAX_SPARE_BLOCKS = 32;
-const MAX_SPARE_SIZE = 8192;
+/** A written block up to this size is kept for the next push: allocating one takes longer than a short response. */
+const MAX_SPARE_BLOCK = 8192;
 
 const encoder = new TextEncoder();
 
@@ -38,11 +36,12 @@ interface Chunk {
   pushNumber: number; //       the last push that ends here
 }
 
-/** A producer, or bytes behind one. Linked, since shifting a long array moves all its elements. */
+/** A producer, or a chunk behind one. Linked, since shifting a long array moves all its elements. */
 interface Waiting {
   source: Source | null;
-  bytes: Uint8Array;
-  pushNumber: number;
+  chunk: Chunk | null;
+  pushNumber: number; // its own push
+  lastPush: number; //   the last one that is complete with it
   next: Waiting | null;
 }
 
@@ -53,6 +52,7 @@ export class WriteQueue {
   #waiting: Waiting | null = null;
   #lastWaiting: Waiting | null = null;
   #writing: Chunk | null = null; // returned by peek()
+  #spareBlock: Uint8Array | null = null;
   #readyBytes = 0; //      in #chunks
   #waitingBytes = 0; //    in #waiting
   #borrowedChunks = 0; //  in #chunks
@@ -81,6 +81,11 @@ export class WriteQueue {
     return this.#chunks.length === 0 && this.#waiting === null;
   }
 
+  /** Whether the first chunk is ready to be written. */
+  get ready(): boolean {
+    return this.#readyBytes > 0;
+  }
+
   /** Whether nothing more may be pushed. */
   get sealed(): boolean {
     return this.#sealed;
@@ -99,25 +104,15 @@ export class WriteQueue {
   /** Appends bytes, or text as UTF-8. Bytes above 16 KiB are borrowed until they are written. */
   push(data: Uint8Array | string): void {
     const pushNumber = ++this.#pushCount;
-    if (this.#waiting !== null) {
-      const bytes = typeof data === "string"
-        ? encoder.encode(data)
-        : data.length > MAX_COPY
-        ? data
-        : new Uint8Array(data);
-      this.#enqueue({ source: null, bytes, pushNumber, next: null });
-      this.#waitingBytes += bytes.length;
-    } else if (typeof data === "string") {
-      this.#appendText(data, pushNumber);
-    } else {
-      this.#append(data, pushNumber);
-    }
+    if (typeof data === "string") this.#appendText(data, pushNumber);
+    else this.#append(data, pushNumber, this.#waiting !== null);
   }
 
   /** Appends a producer. */
   pushSource(source: Source): void {
+    const pushNumber = ++this.#pushCount;
     this.#sources++;
-    this.#enqueue({ source, bytes: EMPTY, pushNumber: ++this.#pushCount, next: null });
+    this.#enqueue({ source, chunk: null, pushNumber, lastPush: pushNumber, next: null });
   }
 
   /** Declares that no more will be pushed. */
@@ -135,14 +130,11 @@ export class WriteQueue {
   feed(source: Source, chunk: Uint8Array | null): void {
     const first = this.#waiting;
     if (first?.source !== source) return;
-    if (chunk !== null) return this.#append(chunk, first.pushNumber - 1);
+    if (chunk !== null) return this.#append(chunk, first.pushNumber - 1, false);
     this.#sources--;
-    this.#completePush(first.pushNumber);
+    this.#completePush(first.lastPush, false);
     let next = first.next;
-    for (; next !== null && next.source === null; next = next.next) { // bytes up to the next producer
-      this.#waitingBytes -= next.bytes.length;
-      this.#append(next.bytes, next.pushNumber);
-    }
+    for (; next !== null && next.source === null; next = next.next) this.#becomeReady(next.chunk!);
     this.#waiting = next;
     if (next === null) this.#lastWaiting = null;
   }
@@ -175,16 +167,9 @@ export class WriteQueue {
     }
     this.#writing = null;
     this.#chunks.shift();
-    if (!chunk.isBlock) this.#borrowedChunks--;
-    else if (chunk.bytes.length <= MAX_SPARE_SIZE && spareBlocks.length < MAX_SPARE_BLOCKS) {
-      spareBlocks.push(chunk.bytes);
-    }
+    if (chunk.isBlock) this.#keepSpare(chunk);
+    else this.#borrowedChunks--;
     this.#writtenCount = chunk.pushNumber;
-  }
-
-  /** Whether bytes returned by `peek()` are being written. */
-  get writing(): boolean {
-    return this.#writing !== null;
   }
 
   /** Drops all output and counts it as written. Returns the queued producers in order, for the caller to cancel. */
@@ -214,41 +199,39 @@ export class WriteQueue {
     this.#lastWaiting = entry;
   }
 
-  #append(data: Uint8Array, pushNumber: number): void {
+  /** Appends bytes, `behind` the producers or before them. */
+  #append(data: Uint8Array, pushNumber: number, behind: boolean): void {
     const { length } = data;
     if (length > MAX_COPY) {
-      this.#chunks.push({ bytes: data, start: 0, end: length, view: data, isBlock: false, pushNumber });
-      this.#readyBytes += length;
-      this.#borrowedChunks++;
+      this.#addChunk({ bytes: data, start: 0, end: length, view: data, isBlock: false, pushNumber }, behind);
+      this.#count(length, behind);
     } else if (length > 0) {
-      const chunk = this.#blockFor(length);
+      const chunk = this.#blockFor(length, behind);
       const { bytes, end } = chunk;
       if (length > MAX_LOOP_COPY) bytes.set(data, end);
       else for (let i = 0; i < length; i++) bytes[end + i] = data[i]!;
-      this.#extend(chunk, length, pushNumber);
+      this.#extend(chunk, length, pushNumber, behind);
     } else {
-      this.#completePush(pushNumber);
+      this.#completePush(pushNumber, behind);
     }
   }
 
   #appendText(text: string, pushNumber: number): void {
+    const behind = this.#waiting !== null;
     const maxBytes = 3 * text.length; // a UTF-16 unit is at most three bytes of UTF-8
-    if (maxBytes > MAX_COPY) {
-      this.#append(encoder.encode(text), pushNumber);
-    } else if (maxBytes > 0) {
-      const chunk = this.#blockFor(maxBytes);
-      const { bytes, end } = chunk;
-      const isWritten = text.length <= MAX_LOOP_COPY && writeAscii(text, bytes, end);
-      this.#extend(chunk, isWritten ? text.length : encoder.encodeInto(text, bytes.subarray(end)).written, pushNumber);
-    } else {
-      this.#completePush(pushNumber);
-    }
+    if (maxBytes > MAX_COPY) return this.#append(encoder.encode(text), pushNumber, behind);
+    if (maxBytes === 0) return this.#completePush(pushNumber, behind);
+    const chunk = this.#blockFor(maxBytes, behind);
+    const { bytes, end } = chunk;
+    const isWritten = text.length <= MAX_LOOP_COPY && writeAscii(text, bytes, end);
+    const length = isWritten ? text.length : encoder.encodeInto(text, bytes.subarray(end)).written;
+    this.#extend(chunk, length, pushNumber, behind);
   }
 
   /** Returns the last block, enlarged if need be, when `size` bytes may be appended to it; else a new block. */
-  #blockFor(size: number): Chunk {
-    const last = this.#chunks.at(-1);
-    if (last !== undefined && last.isBlock && last !== this.#writing) {
+  #blockFor(size: number, behind: boolean): Chunk {
+    const last = behind ? this.#lastWaiting!.chunk : this.#chunks.at(-1);
+    if (last?.isBlock && last !== this.#writing) {
       const needed = last.end + size;
       if (needed <= last.bytes.length) return last;
       if (needed <= MAX_BLOCK) {
@@ -259,29 +242,60 @@ export class WriteQueue {
         return last;
       }
     }
-    const reused = spareBlocks.pop();
-    const bytes = reused !== undefined && size <= reused.length ? reused : new Uint8Array(Math.max(size, MIN_BLOCK));
+    const spare = this.#spareBlock;
+    const reuses = spare !== null && size <= spare.length;
+    if (reuses) this.#spareBlock = null;
+    const bytes = reuses ? spare : new Uint8Array(Math.max(size, MIN_BLOCK));
     const chunk = { bytes, start: 0, end: 0, view: null, isBlock: true, pushNumber: 0 };
-    this.#chunks.push(chunk);
+    this.#addChunk(chunk, behind);
     return chunk;
   }
 
-  #extend(chunk: Chunk, size: number, pushNumber: number): void {
+  #addChunk(chunk: Chunk, behind: boolean): void {
+    const { pushNumber } = chunk;
+    if (behind) return this.#enqueue({ source: null, chunk, pushNumber, lastPush: pushNumber, next: null });
+    this.#chunks.push(chunk);
+    if (!chunk.isBlock) this.#borrowedChunks++;
+  }
+
+  #extend(chunk: Chunk, size: number, pushNumber: number, behind: boolean): void {
     chunk.end += size;
     chunk.view = null;
     chunk.pushNumber = pushNumber;
+    this.#count(size, behind);
+  }
+
+  #count(size: number, behind: boolean): void {
+    if (behind) this.#waitingBytes += size;
+    else this.#readyBytes += size;
+  }
+
+  /** The producer before this chunk has ended. A small one joins the block before it. */
+  #becomeReady(chunk: Chunk): void {
+    const size = chunk.end;
+    this.#waitingBytes -= size;
+    if (chunk.isBlock && size <= MAX_COPY) return this.#append(viewOf(chunk), chunk.pushNumber, false);
+    this.#addChunk(chunk, false);
     this.#readyBytes += size;
   }
 
-  /** Completes a push that has no bytes left: it counts as written with the bytes before it. */
-  #completePush(pushNumber: number): void {
-    const last = this.#chunks.at(-1);
+  /** Completes a push that has no bytes left: it counts as written with what is before it. */
+  #completePush(pushNumber: number, behind: boolean): void {
+    if (behind && this.#lastWaiting!.chunk === null) {
+      this.#lastWaiting!.lastPush = pushNumber;
+      return;
+    }
+    const last = behind ? this.#lastWaiting!.chunk! : this.#chunks.at(-1);
     if (last === undefined) this.#writtenCount = pushNumber;
     else last.pushNumber = pushNumber;
   }
-}
 
-const EMPTY = new Uint8Array(0);
+  /** Keeps a written block for this queue alone, so that no byte can reach another connection. A large one must have been used. */
+  #keepSpare({ bytes, end }: Chunk): void {
+    const wasUsed = bytes.length <= MIN_BLOCK || end > bytes.length / 4;
+    this.#spareBlock = wasUsed && bytes.length <= MAX_SPARE_BLOCK ? bytes : null;
+  }
+}
 
 function viewOf(chunk: Chunk): Uint8Array {
   return chunk.view ??= chunk.bytes.subarray(chunk.start, chunk.end);

@@ -126,16 +126,17 @@ Deno.test("WriteQueue.advance() rejects more than peek() returned, and what is n
   }
 });
 
-Deno.test("WriteQueue.writing is true from peek() until its bytes are written", () => {
+Deno.test("WriteQueue.ready is true until the last ready byte is written, whatever waits behind a producer", () => {
   const queue = queueOf("ab");
-  const seen = [queue.writing];
-  queue.peek();
-  seen.push(queue.writing);
-  queue.advance(1);
-  seen.push(queue.writing);
-  queue.advance(1);
-  seen.push(queue.writing);
-  assertEquals(seen, [false, true, true, false]);
+  queue.pushSource(source());
+  queue.push("behind");
+  const seen = [queue.ready];
+  for (let i = 0; i < 2; i++) {
+    queue.peek();
+    queue.advance(1);
+    seen.push(queue.ready);
+  }
+  assertEquals(seen, [true, true, false]);
 });
 
 // ----------------------------------------------------------------------------------------------------------- amount, seal
