@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError } from "./mod.ts";
 import { everyCut, FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
-import { bytes, Recorder, text, turns } from "./tests/recorder.ts";
+import { bytes, flushMicrotasks, Recorder, text } from "./tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
 
@@ -65,15 +65,15 @@ Deno.test("AsyncChat runs one hook at a time and reads nothing meanwhile", async
   };
   const over = chat.run();
   await peer.send("a\r\nb\r\n");
-  await turns();
+  await flushMicrotasks();
   await peer.send("c\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, conn.calls.read], [["connect", "frame a"], 1]);
   release();
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, conn.calls.read], [["connect", "frame a", "frame b"], 1]);
   release();
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a", "frame b", "frame c"]);
   release();
   peer.close();
@@ -133,9 +133,9 @@ Deno.test("AsyncChat.close() from outside waits with handleClose for the hook th
   chat.onFrame = () => done.promise;
   const over = chat.run();
   await peer.send("a\r\n");
-  await turns();
+  await flushMicrotasks();
   chat.close();
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, chat.state], [["connect", "frame a"], "closed"]);
   done.resolve();
   await over;
@@ -184,9 +184,9 @@ Deno.test("AsyncChat.closeWhenDone() waits two seconds for a peer that does not 
   const chat = new Recorder(conn, { clock });
   const over = chat.run();
   chat.closeWhenDone();
-  await turns();
+  await flushMicrotasks();
   clock.advance(1_999);
-  await turns();
+  await flushMicrotasks();
   assertEquals(conn.closed, false);
   clock.advance(1);
   await over;
@@ -201,7 +201,7 @@ Deno.test("AsyncChat.closeWhenDone() from outside lets the hook that waits push 
   chat.onFrame = async () => chat.push(await answer.promise);
   const over = chat.run();
   await peer.send("ask\r\nagain\r\n");
-  await turns();
+  await flushMicrotasks();
   chat.closeWhenDone();
   answer.resolve("the answer");
   assertEquals(await peer.receiveText(), "the answer");
@@ -236,7 +236,7 @@ Deno.test("AsyncChat.closeWrite() ends our side and hears the rest", async () =>
   const over = chat.run();
   assertEquals(await peer.receiveText(), "last question\r\n");
   await peer.send("answer\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, chat.state], [["connect", "frame answer"], "open"]);
   peer.close();
   await over;

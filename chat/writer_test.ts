@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
 import type { ChatConn } from "./options.ts";
 import { type ProducerLike, SimpleProducer, toSource } from "../core/producer.ts";
-import { bytes, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 import { Writer } from "./writer.ts";
 
 /** What a write answers: how many bytes it took at most, or an error; "hold" is: when the test says so. */
@@ -53,7 +53,7 @@ class Desk {
       if (typeof item === "string" || item instanceof Uint8Array) this.pump.push(item);
       else this.pump.pushSource(toSource(item));
     }
-    await turns();
+    await flushMicrotasks();
   }
 
   /** Whether all that was pushed until now is flushed; to be asked again. */
@@ -74,12 +74,12 @@ Deno.test("Writer writes nothing before it is started, then all that was pushed 
   const write = (given: Uint8Array) => Promise.resolve(writes.push(text(given)) && given.length);
   const pump = new Writer({ read: () => Promise.resolve(null), write, close() {} }, () => {}, () => {});
   pump.push("a");
-  await turns();
+  await flushMicrotasks();
   pump.push("b");
-  await turns();
+  await flushMicrotasks();
   assertEquals([writes, pump.bufferedAmount], [[], 2]);
   pump.start();
-  await turns();
+  await flushMicrotasks();
   assertEquals([writes, pump.bufferedAmount], [["ab"], 0]);
 });
 
@@ -102,7 +102,7 @@ Deno.test("Writer.push() while a write is pending goes out together when that is
   for (const pushed of ["a", "b", "c"]) await desk.push(pushed);
   assertEquals(desk.writes, ["a"]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.writes, ["a", "bc"]);
 });
 
@@ -118,7 +118,7 @@ Deno.test("Writer.bytesSent and bufferedAmount tell how far it is", async () => 
   await desk.push("abcde");
   assertEquals([desk.pump.bytesSent, desk.pump.bufferedAmount], [2, 3]);
   desk.answer(3);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.pump.bytesSent, desk.pump.bufferedAmount], [5, 0]);
 });
 
@@ -126,11 +126,11 @@ Deno.test("Writer bears writes of nothing, but not a hundred in a row", async ()
   const zeros = (count: number) => Array<number>(count).fill(0);
   const patient = new Desk([...zeros(99), 1, ...zeros(99), 1]);
   await patient.push("ab");
-  await turns(1000);
+  await flushMicrotasks(1000);
   assertEquals([patient.told, patient.pump.bytesSent], [[], 2]);
   const stuck = new Desk([1, ...zeros(100)]);
   await stuck.push("ab");
-  await turns(1000);
+  await flushMicrotasks(1000);
   assertEquals([stuck.told, stuck.writes.length], [["failed"], 101]);
   assertEquals(
     (stuck.errors[0] as Error).message,
@@ -147,7 +147,7 @@ Deno.test("Writer tells once of a write that fails, the first or a later one, an
     const flushed = desk.flushed();
     await desk.push("abcd");
     const late = desk.flushed();
-    await turns();
+    await flushMicrotasks();
     assertEquals([desk.told, desk.writes.length], [["failed"], nth + 1]);
     assertStrictEquals(desk.errors[0], broken);
     assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
@@ -185,17 +185,17 @@ Deno.test("Writer.seal() ends our side after the last byte, and says so once", a
   desk.pump.push("abc");
   desk.pump.seal();
   assertEquals([desk.pump.accepting, desk.pump.ended], [false, false]);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.closeWrites, desk.told], [0, []]);
   desk.answer(2);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.closeWrites, desk.told, desk.pump.ended], [1, ["end"], true]);
 });
 
 Deno.test("Writer.seal() of an empty queue ends our side at once", async () => {
   const desk = new Desk();
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.closeWrites, desk.told], [[], 1, ["end"]]);
 });
 
@@ -204,10 +204,10 @@ Deno.test("Writer.seal() waits for a producer that is still to answer", async ()
   const desk = new Desk();
   await desk.push({ more: () => answer.promise });
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.told, []);
   answer.resolve(new Uint8Array(0));
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.closeWrites, desk.told], [1, ["end"]]);
 });
 
@@ -217,7 +217,7 @@ Deno.test("Writer.seal() does without closeWrite() where the connection has none
   const pump = new Writer(conn, (error) => told.push(`end ${error}`), () => {});
   pump.start();
   pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals(told, ["end undefined"]);
 });
 
@@ -225,7 +225,7 @@ Deno.test("Writer.seal() tells of a closeWrite() that fails", async () => {
   const broken = new Error("not connected");
   const desk = new Desk([], { closeWrite: () => Promise.reject(broken) });
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.told, ["failed"]);
   assertStrictEquals(desk.errors[0], broken);
 });
@@ -239,7 +239,7 @@ Deno.test("Writer.stop() writes nothing more and says nothing, whatever becomes 
     desk.pump.stop();
     assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
     desk.answer(outcome);
-    await turns();
+    await flushMicrotasks();
     assertEquals([desk.writes, desk.told, flushed()], [["abc"], [], true]);
   }
 });
@@ -248,10 +248,10 @@ Deno.test("Writer.stop() while our side is being ended says nothing", async () =
   const closing = Promise.withResolvers<void>();
   const desk = new Desk([], { closeWrite: () => closing.promise });
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   desk.pump.stop();
   closing.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.told, []);
 });
 
@@ -260,7 +260,7 @@ Deno.test("Writer.stop() before anything was written leaves it so", async () => 
   desk.pump.push("a");
   desk.pump.stop();
   desk.pump.start();
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.told], [[], []]);
 });
 
@@ -271,13 +271,13 @@ Deno.test("Writer.pending says whether the peer has something to take, bytes or 
   await desk.push("a");
   seen.push(desk.pump.pending);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   seen.push(desk.pump.pending);
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   seen.push(desk.pump.pending);
   closing.resolve();
-  await turns();
+  await flushMicrotasks();
   seen.push(desk.pump.pending);
   assertEquals(seen, [false, true, false, true, false]);
 });
@@ -287,7 +287,7 @@ Deno.test("Writer.bytesSent counts a write that is done after stop()", async () 
   await desk.push("abc");
   desk.pump.stop();
   desk.answer(2);
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.pump.bytesSent, 2);
 });
 
@@ -298,7 +298,7 @@ Deno.test("Writer.flushed() fulfils at once where nothing waits", async () => {
   await desk.pump.flushed();
   await desk.push("a");
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   await desk.pump.flushed();
 });
 
@@ -309,10 +309,10 @@ Deno.test("Writer.flushed() waits for what was pushed before, and not for what i
   await desk.push("b");
   const second = desk.flushed();
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([first(), second(), desk.writes], [true, false, ["a", "b"]]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals(second(), true);
 });
 
@@ -326,13 +326,13 @@ Deno.test("Writer.flushed() waits for a producer to its end, and no longer", asy
   const all = desk.flushed();
   desk.answer(1);
   answers[0]!.resolve(bytes("1"));
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, both(), all()], [["a", "1"], false, false]);
   answers[1]!.resolve(bytes(""));
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, both(), all()], [["a", "1", "b"], true, false]);
   desk.pump.stop();
-  await turns();
+  await flushMicrotasks();
   assertEquals(all(), true);
 });
 
@@ -340,7 +340,7 @@ Deno.test("Writer.flushed() is told of a producer that ended with nothing to wri
   const desk = new Desk();
   desk.pump.pushSource(toSource([]));
   const atOnce = desk.flushed();
-  await turns();
+  await flushMicrotasks();
   assertEquals(atOnce(), true);
   desk.pump.pushSource(toSource({ more: () => Promise.resolve(bytes("")) }));
   const inTime = desk.flushed();
@@ -355,10 +355,10 @@ Deno.test("Writer.room() fulfils when no more than so much waits, and not before
   assertEquals([desk.pump.exceeds(6), desk.pump.exceeds(7)], [true, false]);
   let room = false;
   desk.pump.waitForCapacity(3).then(() => room = true);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.pump.bufferedAmount, room], [4, false]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.pump.bufferedAmount, room], [3, true]);
   desk.pump.stop();
 });
@@ -373,7 +373,7 @@ Deno.test("Writer.room() fulfils when no more than 16 producers wait, however fe
   for (const { resolve } of answers.slice(0, 2)) {
     seen.push([desk.pump.exceeds(100), room]);
     resolve(bytes(""));
-    await turns();
+    await flushMicrotasks();
   }
   assertEquals([...seen, [desk.pump.exceeds(100), room]], [[true, false], [true, false], [false, true]]);
   desk.pump.stop();
@@ -385,10 +385,10 @@ Deno.test("Writer.release() lets go who waits for room, and drop() does", async 
     await desk.push("abc");
     let room = false;
     desk.pump.waitForCapacity(1).then(() => room = true);
-    await turns();
+    await flushMicrotasks();
     assertEquals(room, false);
     desk.pump[act]();
-    await turns();
+    await flushMicrotasks();
     assertEquals(room, true, act);
     desk.pump.stop();
   }
@@ -439,10 +439,10 @@ Deno.test("Writer asks a producer again only when its large piece is written", a
   await desk.push({ more: () => ++asked < 3 ? large : bytes("") });
   assertEquals(asked, 1);
   desk.answer(19_999);
-  await turns();
+  await flushMicrotasks();
   assertEquals([asked, desk.writes.length], [1, 2]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([asked, desk.writes.length, desk.pump.bytesSent], [3, 3, 40_000]);
 });
 
@@ -466,9 +466,9 @@ Deno.test("Writer stops at a producer that fails, at once or in time, and tells 
   for (const producer of failing) {
     const desk = new Desk();
     desk.pump.push("a");
-    await turns();
+    await flushMicrotasks();
     await desk.push(producer, "b");
-    await turns();
+    await flushMicrotasks();
     assertEquals([desk.writes, desk.told], [["a"], ["producer failed"]]);
     assertStrictEquals(desk.errors[0], boom);
     assertEquals([desk.pump.ended, desk.pump.bufferedAmount], [true, 0]);
@@ -518,12 +518,12 @@ Deno.test("Writer.drop() forgets what is queued, fulfils flushed(), and what is 
   await desk.push("b");
   const flushed = desk.flushed();
   desk.pump.drop();
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.pump.bufferedAmount, flushed(), desk.pump.accepting], [0, true, true]);
   await desk.push("c");
   assertEquals(desk.writes, ["a"]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.pump.bytesSent], [["a", "c"], 2]);
 });
 
@@ -533,7 +533,7 @@ Deno.test("Writer.drop() sends nothing of the rest of a write that was pending a
   desk.pump.drop();
   await desk.push("d");
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.pump.bytesSent, desk.told], [["abc", "d"], 2, []]);
 });
 
@@ -558,7 +558,7 @@ Deno.test("Writer.drop() while it waits for a producer, again and again, leaves 
   await desk.push("x");
   assertEquals(desk.writes, ["0", "1", "2", "3", "4", "x"]);
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.closeWrites, desk.told], [1, ["end"]]);
 });
 
@@ -569,7 +569,7 @@ Deno.test("Writer.drop() while it waits for a producer that answers while the ne
   desk.pump.drop();
   await desk.push("a");
   answer.resolve(bytes("late"));
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.told], [["a"], []]);
   desk.answer(1);
   await desk.push("b");
@@ -582,12 +582,12 @@ Deno.test("Writer.drop() while a write is pending forgets also a producer that h
   await desk.push("a", { more: () => late.promise });
   desk.pump.drop();
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   await desk.push("b", [bytes("c")], { more: () => Promise.resolve(bytes("")) });
   assertEquals(desk.writes, ["a", "bc"]);
   late.resolve(bytes("late"));
   desk.pump.seal();
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.told], [["a", "bc"], ["end"]]);
 });
 
@@ -598,7 +598,7 @@ Deno.test("Writer.drop() while a write is pending loses nothing of a producer th
   desk.pump.drop();
   await desk.push("b", { more: () => Promise.resolve(pieces.shift()!) });
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.writes.join(""), "ab123");
 });
 
@@ -611,7 +611,7 @@ Deno.test("Writer.drop() twice, while it waits for a producer and in the write a
   await desk.push("b");
   assertEquals([desk.writes, desk.told], [["a"], []]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.told], [["a", "b"], []]);
 });
 
@@ -621,13 +621,13 @@ Deno.test("Writer.drop() while a write is pending leaves one loop that writes, a
   let asked = 0;
   await desk.push("a", { more: () => answers[asked++]!.promise });
   answers[0]!.resolve(bytes("b"));
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, asked], [["a", "b"], 2]);
   desk.pump.drop();
   await desk.push("c");
   assertEquals([desk.writes, desk.told], [["a", "b"], []]);
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([desk.writes, desk.told], [["a", "b", "c"], []]);
 });
 
@@ -656,7 +656,7 @@ Deno.test("Writer.stop() tells each producer that has begun, and gives a stream 
   await desk.push(running(), large, new ReadableStream({ cancel: (reason) => void ended.push(String(reason)) }));
   desk.pump.stop(new Error("enough"));
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   assertEquals([ended.toSorted(), desk.told], [["Error: enough", "generator"], []]);
 });
 
@@ -665,7 +665,7 @@ Deno.test("Writer.stop() leaves nothing waiting for a producer that never answer
   await desk.push(silent());
   const flushed = desk.flushed();
   desk.pump.stop();
-  await turns();
+  await flushMicrotasks();
   assertEquals([flushed(), desk.pump.ended, desk.told], [true, true, []]);
 });
 
@@ -681,13 +681,13 @@ Deno.test("Writer.stop() tells of a producer that fails when it is told to end, 
     const desk = new Desk();
     desk.pump.pushSource({ pull: () => new Promise(() => {}), cancel: answer });
     desk.pump.stop(reason);
-    await turns();
+    await flushMicrotasks();
     assertEquals([desk.told, String(desk.errors[0])], [["producer failed"], "Error: cannot stop"]);
   }
   const desk = new Desk();
   desk.pump.pushSource({ pull: () => new Promise(() => {}), cancel: (why) => Promise.reject(why) });
   desk.pump.stop(reason);
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.told, []);
 });
 
@@ -721,7 +721,7 @@ Deno.test("Writer does not end our side after a producer that failed, as if all 
     const desk = new Desk();
     desk.pump.pushSource(toSource(producer));
     desk.pump.seal();
-    await turns();
+    await flushMicrotasks();
     assertEquals([desk.closeWrites, desk.told, desk.pump.pending], [0, ["producer failed"], false]);
   }
 });
@@ -730,7 +730,7 @@ Deno.test("Writer tells once of a stream that fails, also with what is no error"
   for (const failure of [new Error("boom"), "boom"]) {
     const desk = new Desk();
     await desk.push(new ReadableStream({ pull: (controller) => controller.error(failure) }));
-    await turns();
+    await flushMicrotasks();
     assertEquals(desk.told, ["producer failed"]);
     assertStrictEquals(desk.errors[0], failure);
   }
@@ -742,13 +742,13 @@ Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () 
   const desk = new Desk(["hold"]);
   await desk.push("a");
   desk.answer(1);
-  await turns();
+  await flushMicrotasks();
   desk.pump.push("b");
   const large = new Uint8Array(20_000);
   desk.pump.push(large);
   const flushed = desk.flushed();
   const unsent = desk.pump.takeUnsent();
-  await turns();
+  await flushMicrotasks();
   assertEquals(unsent, [bytes("b"), large]);
   assert(desk.pump.ended && flushed());
   assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a"], [], 0]);
@@ -767,7 +767,7 @@ Deno.test("Writer.takeUnsent() refuses while a write is pending, or a producer i
   asking.pump.pushSource(toSource([bytes("c")]));
   const queued = assertThrows(() => asking.pump.takeUnsent(), TypeError);
   assertEquals(queued.message, "Cannot detach: a producer is queued, a call after flushed() is wanted");
-  await turns();
+  await flushMicrotasks();
   assertEquals(asking.writes, ["c"]);
 });
 
@@ -784,7 +784,7 @@ Deno.test("Writer.drop() by a producer that is being asked: what it pushes then 
       return bytes("dropped");
     },
   });
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.writes.join(""), "x123");
 });
 
@@ -798,9 +798,9 @@ Deno.test("Writer.drop() by a producer that is being asked does not stop the pum
       return bytes("dropped");
     },
   });
-  await turns();
+  await flushMicrotasks();
   desk.pump.push("y");
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.writes.join(""), "12y");
 });
 
@@ -811,9 +811,9 @@ Deno.test("Writer.drop() by a producer that then takes its time does not stop th
     desk.pump.drop();
     await new Promise(() => {});
   })());
-  await turns();
+  await flushMicrotasks();
   desk.pump.push("y");
-  await turns();
+  await flushMicrotasks();
   assertEquals(desk.writes.at(-1), "y");
 });
 
@@ -824,6 +824,6 @@ Deno.test("Writer.flushed() and room() do not wait for a producer behind those t
   desk.pump.pushSource(toSource({ more: () => new Promise<Uint8Array>(() => {}) }));
   let room = false;
   desk.pump.waitForCapacity(100).then(() => room = true);
-  await turns();
+  await flushMicrotasks();
   assert(!desk.pump.exceeds(100) && room && flushed());
 });

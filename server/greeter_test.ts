@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Greeter, type GreeterOptions, serveGreeter } from "../server.ts";
 import { everyCut, FakeClock, memoryPair, randomCut, scriptedConn } from "../testing/mod.ts";
-import { turns } from "../tests/recorder.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 
 const encoder = new TextEncoder();
 
@@ -192,7 +192,7 @@ Deno.test("Greeter tells a client that does not finish its request in time, and 
     const over = new Greeter(conn, { clock }).run();
     await peer.send(request);
     for (let passed = 0; passed < ms; passed += 1_000) {
-      await turns(10);
+      await flushMicrotasks(10);
       clock.advance(1_000);
     }
     assertEquals(statusesIn(await peer.receiveText()), statuses, request);
@@ -208,7 +208,7 @@ Deno.test("Greeter ends with an error when the client takes nothing", async () =
   const greeter = new Greeter(conn, { clock });
   const over = greeter.run();
   await peer.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-  await turns();
+  await flushMicrotasks();
   clock.advance(1_000);
   clock.advance(65_000);
   await over;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { type MemoryConn, memoryPair, scriptedConn } from "./memory_conn.ts";
-import { bytes, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 
 /** One read with room for `size` bytes, as text; `null` at the end. */
 async function read(conn: MemoryConn, size = 100): Promise<string | null> {
@@ -46,10 +46,10 @@ Deno.test("MemoryConn.read() gives as much as there is room for, and the rest la
 Deno.test("MemoryConn.read() waits for the other end", async () => {
   const [a, b] = memoryPair();
   const waiting = watch(read(b));
-  await turns();
+  await flushMicrotasks();
   assertEquals(waiting.outcome, "pending");
   await a.write(bytes("ab"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(waiting.outcome, "ab");
 });
 
@@ -113,10 +113,10 @@ Deno.test("MemoryConn.write() takes what there is room for, and waits when there
   const [a, b] = memoryPair({ capacity: 3 }, { capacity: 5 });
   assertEquals([await a.write(bytes("ab")), await a.write(bytes("cd")), await b.write(bytes("123456"))], [2, 1, 5]);
   const waiting = watch(a.write(bytes("def")));
-  await turns();
+  await flushMicrotasks();
   assertEquals(waiting.outcome, "pending");
   assertEquals(await read(b), "ab");
-  await turns();
+  await flushMicrotasks();
   assertEquals([waiting.outcome, await read(b), await read(b)], ["2", "c", "de"]);
 });
 
@@ -182,7 +182,7 @@ Deno.test("MemoryConn.closeWrite() ends a read of the other end that waits", asy
   const [a, b] = memoryPair();
   const waiting = watch(read(b));
   await a.closeWrite();
-  await turns();
+  await flushMicrotasks();
   assertEquals(waiting.outcome, "null");
 });
 
@@ -201,7 +201,7 @@ Deno.test("MemoryConn.close() interrupts a read and a write that wait", async ()
   await a.write(bytes("x"));
   const reading = fault(read(a));
   const writing = fault(a.write(bytes("y")));
-  await turns();
+  await flushMicrotasks();
   a.close();
   assertEquals([await reading, await writing, a.closed], [INTERRUPTED, INTERRUPTED, true]);
 });
@@ -219,7 +219,7 @@ Deno.test("MemoryConn.close() breaks a write of the other end that waits, and en
   await b.write(bytes("x"));
   const writing = fault(b.write(bytes("y")));
   const reading = watch(read(b));
-  await turns();
+  await flushMicrotasks();
   a.close();
   assertEquals([await writing, reading.outcome], [BROKEN_PIPE, "null"]);
 });
@@ -266,7 +266,7 @@ Deno.test("MemoryConn.reset() is told to a read and a write of the other end tha
   const [a, b] = memoryPair({}, { capacity: 1 });
   await b.write(bytes("x"));
   const [reading, writing] = [fault(read(b)), fault(b.write(bytes("y")))];
-  await turns();
+  await flushMicrotasks();
   a.reset();
   assertEquals([await reading, await writing], [RESET, RESET]);
 });
@@ -281,7 +281,7 @@ Deno.test("MemoryConn.reset() after close() is refused, and resets nothing", asy
 Deno.test("MemoryConn.reset() closes our end", async () => {
   const [a] = memoryPair();
   const waiting = fault(read(a));
-  await turns();
+  await flushMicrotasks();
   a.reset();
   assertEquals([await waiting, await fault(read(a))], [INTERRUPTED, BAD_RESOURCE]);
 });
@@ -299,22 +299,22 @@ Deno.test("MemoryConn.send() writes all, in as many writes as it takes", async (
 Deno.test("MemoryConn.sendInPieces() waits until each piece is read", async () => {
   const [a, b] = memoryPair();
   const sent = watch(a.sendInPieces(["ab", bytes("c")]));
-  await turns();
+  await flushMicrotasks();
   assertEquals([a.calls.write, await read(b, 1)], [1, "a"]);
-  await turns();
+  await flushMicrotasks();
   assertEquals([a.calls.write, await read(b)], [1, "b"]);
-  await turns();
+  await flushMicrotasks();
   assertEquals([a.calls.write, sent.outcome, await read(b)], [2, "pending", "c"]);
-  await turns();
+  await flushMicrotasks();
   assertEquals(sent.outcome, "undefined");
 });
 
 Deno.test("MemoryConn.sendInPieces() does not wait for an end that is closed", async () => {
   const [a, b] = memoryPair();
   const sent = watch(a.sendInPieces(["ab"]));
-  await turns();
+  await flushMicrotasks();
   b.close();
-  await turns();
+  await flushMicrotasks();
   assertEquals(sent.outcome, "undefined");
 });
 
@@ -361,7 +361,7 @@ Deno.test("scriptedConn() gives what was written when our side has ended, by clo
     await conn.write(bytes("ans"));
     const watched = watch(written);
     await conn.write(bytes("wer"));
-    await turns();
+    await flushMicrotasks();
     assertEquals(watched.outcome, "pending");
     await conn[end]();
     assertEquals(await written, "answer");

@@ -46,10 +46,13 @@ export class Recorder extends AsyncChat {
   }
 }
 
-/** Lets everything happen that needs no time. */
-export async function turns(count = 50) {
+/** Runs `count` rounds of microtasks, to prove that nothing (more) happens. */
+export async function flushMicrotasks(count = 50) {
   for (let i = 0; i < count; i++) await Promise.resolve();
 }
+
+/** The former name of {@linkcode flushMicrotasks}. */
+export const turns = flushMicrotasks;
 
 /** Bytes as the text they are. */
 export function text(bytes: Uint8Array): string {

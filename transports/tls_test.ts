@@ -4,7 +4,7 @@ import { AsyncChat } from "../chat.ts";
 import type { ChatConn, TlsUpgrade } from "../chat/options.ts";
 import { ChatClosedError, HandshakeTimeoutError, UnreadPlaintextError } from "../core/errors.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { turns } from "../tests/recorder.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 import { hasCertificates, makeCertificate } from "../tools/certificate.ts";
 import { clientTls, serverTls } from "./tls.ts";
 
@@ -74,12 +74,12 @@ Deno.test("AsyncChat.startTls() sends what is queued, then goes on where the upg
   const over = chat.run();
   await theirs.send("STARTTLS\r\n");
   assertEquals(await theirs.receiveText(8), "220 go\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals(given.map(({ conn }) => conn), [ours]);
   chat.push("pushed meanwhile\r\n"); // by somebody who knows nothing of it
   const flushed = chat.flushed();
   await theirs.send("not for the chat\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.heard, chat.bytesSent, theirs.calls.read], [["STARTTLS"], 8, 1]);
   const [inner, peer] = memoryPair();
   secured.resolve(inner);
@@ -103,7 +103,7 @@ Deno.test("AsyncChat.startTls() of a server gives what was sent ahead to TLS and
     const chat = new Mail(ours, upgrade);
     const over = chat.run();
     const sending = theirs.sendInPieces([sent.slice(0, cut), sent.slice(cut)].filter(Boolean));
-    await turns();
+    await flushMicrotasks();
     const { unread } = given[0]!;
     const left = new Uint8Array(100); // what was not read yet is left to TLS as well
     const rest = unread.length === 18 ? "" : new TextDecoder().decode(left.subarray(0, await ours.read(left) ?? 0));
@@ -158,7 +158,7 @@ Deno.test("AsyncChat.startTls() lets no plaintext through for a hook that does n
     const chat = new Careless(ours);
     const over = chat.run();
     await theirs.send("a\nb\nc");
-    await turns();
+    await flushMicrotasks();
     assertEquals(given.length, 1, when);
     const [inner, peer] = memoryPair();
     secured.resolve(inner);
@@ -187,7 +187,7 @@ Deno.test("AsyncChat.startTls() ends the chat when TLS takes too long, fails, or
     const over = chat.run();
     await theirs.send("STARTTLS\r\n");
     assertEquals(await theirs.receiveText(8), "220 go\r\n");
-    await turns();
+    await flushMicrotasks();
     befall(noted, chat, clock);
     await over;
     if (typeof expected === "function") assertInstanceOf(chat.closeReason, HandshakeTimeoutError);
@@ -195,7 +195,7 @@ Deno.test("AsyncChat.startTls() ends the chat when TLS takes too long, fails, or
     assertEquals([chat.heard, chat.errors, ours.closed], [["STARTTLS"], [], true], what);
     const [late, peer] = memoryPair();
     noted.secured.resolve(late); // one that comes too late is closed
-    await turns();
+    await flushMicrotasks();
     assertEquals([late.closed, clock.pending], [what !== "failed", 0], what);
     late[Symbol.dispose]();
     peer.close();
@@ -233,7 +233,7 @@ Deno.test("AsyncChat.startTls() refuses to begin where it cannot", async () => {
   assertThrows(() => chat.start(), ChatClosedError);
   chat.setTerminator("\n");
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   assertThrows(() => chat.start(), TypeError, "Cannot start TLS: a read or a handshake is pending, a call from inside");
   chat.closeWhenDone();
   assertThrows(() => chat.start(), ChatClosedError, "Cannot start TLS");
