@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError } from "./mod.ts";
 import { everyCut, FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
+import { hasNet } from "./tests/permissions.ts";
 import { bytes, flushMicrotasks, Recorder, text } from "./tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
@@ -289,8 +290,6 @@ Deno.test("AsyncChat[Symbol.asyncDispose]() closes when done and waits, also for
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
-
 /** A chat over one end of a TCP connection, and the other end. */
 async function tcpPair(): Promise<[ours: Deno.TcpConn, theirs: Deno.TcpConn]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -299,7 +298,7 @@ async function tcpPair(): Promise<[ours: Deno.TcpConn, theirs: Deno.TcpConn]> {
 
 Deno.test({
   name: "AsyncChat.closeWhenDone() delivers a 3 MB reply whole while the client is still sending",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn);
@@ -327,7 +326,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.push() of 64 MiB arrives intact at a reader that takes little at a time",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn, { maxBufferedBytes: 64 * 1024 * 1024 });
@@ -352,7 +351,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat tells the frames that came before a client's reset",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn);
@@ -367,7 +366,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat over Deno.connect() is a client",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, peer] = await tcpPair();
     const chat = new Recorder(conn);

@@ -1,13 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { canRun, hasNet } from "../tests/permissions.ts";
 import { drawChart } from "./chart.ts";
 import { judge } from "./goals.ts";
 import { findTools, type Job, OTHERS, OURS, type Peer } from "./peers.ts";
 import { PeerProcess, run } from "./processes.ts";
 import { Results } from "./results.ts";
 
-const permitted = async (...wanted: Deno.PermissionDescriptor[]) =>
-  (await Promise.all(wanted.map((one) => Deno.permissions.query(one)))).every(({ state }) => state === "granted");
-const ignore = !await permitted({ name: "run", command: Deno.execPath() }, { name: "net", host: "127.0.0.1" });
+const ignore = !hasNet || !canRun(Deno.execPath());
 
 const deno = ignore ? [] : (await findTools("", ["deno"])).commands.deno!;
 const peersFor = (job: Job) =>

@@ -1,8 +1,10 @@
 // STARTTLS between us and programs that others have written: openssl, Python's smtplib, swaks; and between ourselves over TCP.
 import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
 import { clientTls, serverTls } from "../transports/tls.ts";
-import { AsyncChat, type ChatConn, serve, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
-import { canRun, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { AsyncChat, type ChatConn, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
+import { makeCertificate } from "../tests/certificates.ts";
+import { serveLocally } from "../tests/local_server.ts";
+import { canRun, hasCertificates } from "../tests/permissions.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -59,19 +61,8 @@ class Smtp extends AsyncChat {
   }
 }
 
-/** A mail server, and its chats in order. */
 function serveSmtp(tls: TlsUpgrade) {
-  let begun = Promise.withResolvers<Smtp>();
-  const server = serve({ hostname: "127.0.0.1", port: 0 }, (conn) => {
-    const chat = new Smtp(conn, tls);
-    begun.resolve(chat);
-    return chat;
-  });
-  return {
-    server,
-    port: (server.addr as Deno.NetAddr).port,
-    nextChat: () => begun.promise.finally(() => begun = Promise.withResolvers()),
-  };
+  return serveLocally((conn) => new Smtp(conn, tls));
 }
 
 /** A client that asks for TLS and says hello, and that once more inside. */

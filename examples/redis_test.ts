@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, whileServing } from "../tests/processes.ts";
 import { connect, exchange, fromLatin1, hear, send } from "../tests/reliability/wire.ts";
 
 /** A command as clients send it. */
@@ -62,7 +63,7 @@ const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
 
 Deno.test({
   name: "redis.ts answers the same, at once or byte by byte",
-  ignore: !await canRun(deno),
+  ignore: !hasNet || !canRun(deno),
   fn: () =>
     whileServing(new URL("redis.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
       for (const [name, sent, heard] of CONVERSATIONS) {

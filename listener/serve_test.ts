@@ -5,6 +5,8 @@ import { ConnServer } from "./conn_server.ts";
 import { serve } from "./serve.ts";
 import { AsyncChat } from "../mod.ts";
 import { FakeClock } from "../testing/mod.ts";
+import { local, portOf } from "../tests/local_server.ts";
+import { hasNet } from "../tests/permissions.ts";
 import { flushMicrotasks } from "../tests/recorder.ts";
 
 /** A connection that hears nothing, keeps what it is told, and knows whether it was closed. */
@@ -387,9 +389,6 @@ Deno.test("serve() refuses limits that are none", () => {
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
-const local = { hostname: "127.0.0.1", port: 0 };
-
 class Echo extends AsyncChat {
   protected override handleConnect() {
     this.setTerminator("\n");
@@ -398,8 +397,6 @@ class Echo extends AsyncChat {
     this.push(`${this.takeText()}\n`);
   }
 }
-
-const portOf = (server: { addr: Deno.Addr }) => (server.addr as Deno.NetAddr).port;
 
 /** Sends a line to an echo server and gives back what comes. */
 async function ask(port: number, line: string): Promise<string> {
@@ -411,7 +408,7 @@ async function ask(port: number, line: string): Promise<string> {
 
 Deno.test({
   name: "serve() serves many connections over TCP, and can listen again on its port once finished",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const listened: Deno.Addr[] = [];
     const server = serve(
@@ -430,7 +427,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() survives clients that connect and are gone at once",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve({ ...local, onError: () => {} }, (conn) => new Echo(conn));
     for (let i = 0; i < 200; i++) (await Deno.connect({ hostname: "127.0.0.1", port: portOf(server) })).close();
@@ -440,7 +437,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts addresses, and its refusal arrives although the client has sent something",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const options = { ...local, maxConnectionsPerAddress: 1, refusal: "421 Too many\n" };
     await using server = serve(options, (conn) => new Echo(conn));
@@ -455,7 +452,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() throws what Deno.listen throws, and closes the listener when onListen throws",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve(local, (conn) => new Echo(conn));
     const port = portOf(server);
@@ -476,7 +473,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends a chat that has no terminator, and serves the next",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     class Unset extends AsyncChat {
       protected override foundTerminator() {}

@@ -6,7 +6,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { canRun, type Certificate, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { type Certificate, makeCertificate } from "../tests/certificates.ts";
+import { serveLocally } from "../tests/local_server.ts";
+import { canRun, hasCertificates } from "../tests/permissions.ts";
 import { AsyncChat, type ChatConn, HandshakeTimeoutError, serve, type ServeOptions } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
 
@@ -43,25 +45,8 @@ class Ask extends Echo {
   }
 }
 
-/** A server over TLS, its chats in order, and what its onError was told. */
-function serveTls(certificate: Certificate, options: Partial<ServeOptions> = {}) {
-  const chats: Echo[] = [];
-  let told = Promise.withResolvers<unknown>();
-  let begun = Promise.withResolvers<Echo>();
-  const { cert, key } = certificate;
-  const onError = (error: unknown) => told.resolve(error);
-  const server = serve({ hostname: "127.0.0.1", port: 0, cert, key, onError, ...options }, (conn) => {
-    const chat = new Echo(conn);
-    chats.push(chat);
-    begun.resolve(chat);
-    return chat;
-  });
-  return {
-    server,
-    port: (server.addr as Deno.NetAddr).port,
-    nextError: () => told.promise.finally(() => told = Promise.withResolvers()),
-    nextChat: () => begun.promise.finally(() => begun = Promise.withResolvers()),
-  };
+function serveTls({ cert, key }: Certificate, options: Partial<ServeOptions> = {}) {
+  return serveLocally((conn) => new Echo(conn), { cert, key, ...options });
 }
 
 /** Shows that a server still answers. */

@@ -6,11 +6,12 @@ import { AsyncChat } from "../chat.ts";
 import type { ChatConn } from "../chat/options.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
 import { scriptedConn } from "../testing/mod.ts";
-import { hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { makeCertificate } from "../tests/certificates.ts";
+import { hasCertificates, hasNet } from "../tests/permissions.ts";
 import { NodeConn } from "./node.ts";
 
-const net = !("listen" in Deno) ||
-  Deno.permissions.querySync({ name: "net", host: "127.0.0.1" }).state === "granted";
+/** Node and Bun have sockets without asking. */
+const hasSockets = hasNet || !("listen" in Deno);
 
 /** Answers each frame with its length; writes down what it is told, the data of a frame together. */
 class Recorder extends AsyncChat {
@@ -88,7 +89,7 @@ function closed(socket: Socket): Promise<void> {
 
 Deno.test({
   name: "a chat over NodeConn is told and says what it is told and says over memory",
-  ignore: !net,
+  ignore: !hasSockets,
   async fn() {
     for (const { terminators, says } of conversations) {
       const { conn, written } = scriptedConn([says]);
@@ -112,7 +113,7 @@ Deno.test({
 
 Deno.test({
   name: "NodeConn stops reading while its chat does, and loses nothing",
-  ignore: !net,
+  ignore: !hasSockets,
   async fn() {
     const size = 32 * 1024 * 1024;
     const [ours, theirs] = await socketPair();
@@ -140,7 +141,7 @@ Deno.test({
 
 Deno.test({
   name: "NodeConn writes no more than the peer takes, and loses nothing",
-  ignore: !net,
+  ignore: !hasSockets,
   async fn() {
     const [ours, theirs] = await socketPair();
     const piece = new Uint8Array(65_536).fill(0x78);
@@ -170,7 +171,7 @@ Deno.test({
 
 Deno.test({
   name: "NodeConn passes on a reset as it came, and ends its pending read when it is closed",
-  ignore: !net,
+  ignore: !hasSockets,
   async fn() {
     const [ours, theirs] = await socketPair();
     const chat = new Recorder(new NodeConn(ours), ["\n"]);
@@ -198,7 +199,7 @@ Deno.test({
 
 Deno.test({
   name: "NodeConn is a client too: it waits for the connection, and is told when there is none",
-  ignore: !net,
+  ignore: !hasSockets,
   async fn() {
     const { server, port, coming } = await listenOnce();
     class Ask extends AsyncChat {
@@ -228,7 +229,7 @@ Deno.test({
 
 Deno.test({
   name: "NodeConn carries a chat over TLS, as a server and as a client",
-  ignore: !net || !hasCertificates,
+  ignore: !hasSockets || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { cert, key } = certificate;

@@ -1,6 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { AsyncChat } from "../chat.ts";
-import { canRun } from "../tools/certificate.ts";
+import { canRun } from "../tests/permissions.ts";
 import { StreamConn } from "./streams.ts";
 
 /** Asks its questions one after the other, and keeps the answers. */

@@ -4,8 +4,9 @@ import { AsyncChat } from "../chat.ts";
 import type { ChatConn, TlsUpgrade } from "../chat/options.ts";
 import { ChatClosedError, HandshakeTimeoutError, UnreadPlaintextError } from "../core/errors.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { makeCertificate } from "../tests/certificates.ts";
+import { hasCertificates } from "../tests/permissions.ts";
 import { flushMicrotasks } from "../tests/recorder.ts";
-import { hasCertificates, makeCertificate } from "../tools/certificate.ts";
 import { clientTls, serverTls } from "./tls.ts";
 
 const encoder = new TextEncoder();

@@ -1,6 +1,7 @@
 /** Asks CPython's own asynchat, where there is one: oracle.py runs it. */
 
 import { fileURLToPath } from "node:url";
+import { granted } from "../permissions.ts";
 import type { Conversation, PythonOutcome } from "./conversation.ts";
 
 /** What can be asked. */
@@ -22,8 +23,7 @@ export type Answer<Q extends Question> = Q extends { conversation: unknown } ? P
 
 /** Whether there is a `python3` with asynchat (CPython up to 3.11), and leave to run it. */
 export async function hasOracle(): Promise<boolean> {
-  const permission = await Deno.permissions.query({ name: "run", command: "python3" });
-  if (permission.state !== "granted") return false;
+  if (!granted({ name: "run", command: "python3" })) return false;
   try {
     return (await python(["-W", "ignore", "-c", "import asynchat"], "")).success;
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { Served } from "./processes.ts";
+import { Served } from "./served_process.ts";
 import { askDuring, besiege, type Honest, mostOpen, WAYS } from "./slow_clients.ts";
 
 const { values } = parseArgs({

@@ -1,7 +1,7 @@
 /** For the tests here: slowhttptest, and an honest client that asks meanwhile. */
 
 import { isGreeted } from "./wire.ts";
-import type { Served } from "./processes.ts";
+import type { Served } from "./served_process.ts";
 
 /** A way to be slow, and the arguments that make slowhttptest so. */
 export const WAYS: Readonly<Record<string, readonly string[]>> = {

@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { canRun, deno, Served, until } from "./processes.ts";
+import { canRun, hasNet } from "../permissions.ts";
+import { deno, until } from "../processes.ts";
+import { Served } from "./served_process.ts";
 import { askDuring, besiege, mostOpen, WAYS } from "./slow_clients.ts";
 
 const SLOW = 100;
@@ -7,7 +9,7 @@ const SLOW = 100;
 for (const way of Object.keys(WAYS)) {
   Deno.test({
     name: `Greeter answers an honest client while ${SLOW} others are slow: ${way}, by slowhttptest`,
-    ignore: !await canRun(deno, "slowhttptest"),
+    ignore: !hasNet || !canRun(deno, "slowhttptest"),
     async fn() {
       const limits = { idleTimeoutMs: 2_000, frameTimeoutMs: 2_000, writeTimeoutMs: 2_000 };
       await using served = await Served.start({ kind: "greeter", maxConnections: 2 * SLOW, ...limits });
@@ -29,7 +31,7 @@ for (const way of Object.keys(WAYS)) {
 Deno.test({
   name:
     "Greeter has whoever comes beyond its maxConnections wait, and serves them when the slow ones before have been ended",
-  ignore: !await canRun(deno, "slowhttptest"),
+  ignore: !hasNet || !canRun(deno, "slowhttptest"),
   async fn() {
     const options = { maxConnections: SLOW / 2, frameTimeoutMs: 2_000 };
     await using served = await Served.start({ kind: "greeter", ...options });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { serveGreeter } from "../../server.ts";
-import { canRun } from "./processes.ts";
+import { hasNet } from "../permissions.ts";
 import { SHAPES } from "./smuggling.ts";
 import { faultIn } from "./strict.ts";
 import { answersIn, exchange, fromLatin1 } from "./wire.ts";
@@ -9,7 +9,7 @@ const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 Deno.test({
   name: "Greeter answers each shape of request smuggling with its status, and nothing behind one that it refuses",
-  ignore: !await canRun(),
+  ignore: !hasNet,
   async fn() {
     await using server = serveGreeter({ port: 0, hostname: "127.0.0.1" });
     const { port } = server.addr as Deno.NetAddr;

@@ -6,8 +6,9 @@
  */
 
 import { parseArgs } from "node:util";
-import { Served, until } from "./processes.ts";
+import { until } from "../processes.ts";
 import type { ServedOptions } from "./served.ts";
+import { Served } from "./served_process.ts";
 import { connect } from "./wire.ts";
 
 const { values } = parseArgs({

@@ -2,7 +2,9 @@ import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { AsyncChat, type ChatTimeoutError, OutgoingOverflowError, serve } from "../../mod.ts";
 import { Greeter } from "../../server.ts";
-import { canRun, deno, Served, until } from "./processes.ts";
+import { canRun, hasNet } from "../permissions.ts";
+import { deno, until } from "../processes.ts";
+import { Served } from "./served_process.ts";
 import { connect, fromLatin1, isGreeted, send } from "./wire.ts";
 
 const MIB = 1_048_576;
@@ -20,7 +22,7 @@ async function pipeline(port: number): Promise<{ conn: Deno.Conn; sending: Promi
 
 Deno.test({
   name: "Greeter holds less than 1 MiB for a peer that pipelines 100,000 requests and reads nothing",
-  ignore: !await canRun(),
+  ignore: !hasNet,
   async fn() {
     const stuck = Promise.withResolvers<Greeter>();
     const checkedAt = Promise.withResolvers<void>();
@@ -52,7 +54,7 @@ Deno.test({
 
 Deno.test({
   name: "Greeter's process holds less than 1 MiB for each of 4 peers that pipeline 100,000 requests and read nothing",
-  ignore: !await canRun(deno),
+  ignore: !hasNet || !canRun(deno),
   async fn() {
     await using served = await Served.start({ kind: "greeter" });
     for (let i = 0; i < 100; i++) assert(await isGreeted(served.port, "warm-up"));
@@ -90,7 +92,7 @@ class Listener extends AsyncChat {
 
 Deno.test({
   name: "AsyncChat ends a stuck reader with an OutgoingOverflowError; the 99 others of the broadcast get every byte",
-  ignore: !await canRun(),
+  ignore: !hasNet,
   async fn() {
     const maxBufferedBytes = MIB;
     const chats: Listener[] = [];
