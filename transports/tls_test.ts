@@ -242,7 +242,11 @@ Deno.test("AsyncChat.startTls() throws before run(), outside of a hook, and when
   chat.setTerminator("\n");
   const over = chat.run();
   await flushMicrotasks();
-  assertThrows(() => chat.start(), TypeError, "Cannot start TLS: a read or a handshake is pending, a call from inside");
+  assertThrows(
+    () => chat.start(),
+    TypeError,
+    "Cannot start TLS: a read or a handshake is pending, call it inside a hook",
+  );
   chat.closeWhenDone();
   assertThrows(() => chat.start(), ChatClosedError, "Cannot start TLS");
   theirs.close();
