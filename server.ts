@@ -80,7 +80,7 @@ function parseFlags(args: string[]): Flags {
 function parseNumber(name: string, text: string, min: number, max: number): number {
   const value = /^[0-9]+$/.test(text) && text.length <= String(max).length ? Number(text) : NaN;
   if (value >= min && value <= max) return value;
-  throw new RangeError(`invalid --${name}: got "${text}", allowed are ${min} to ${max}`);
+  throw new RangeError(`--${name} is "${text}", expected ${min} to ${max}`);
 }
 
 async function start({ port, hostname, workers, verbose }: Flags) {

@@ -47,8 +47,8 @@ Deno.test({
     const expected: [string[], string][] = [
       [["--prot", "1"], "Unknown option '--prot'"],
       [["--port"], "Option '--port <value>' argument missing"],
-      [["--port", "65536"], 'invalid --port: got "65536", allowed are 0 to 65535'],
-      [["--port", "http"], 'invalid --port: got "http", allowed are 0 to 65535'],
+      [["--port", "65536"], '--port is "65536", expected 0 to 65535'],
+      [["--port", "http"], '--port is "http", expected 0 to 65535'],
       [["8888"], "Unexpected argument '8888'"],
     ];
     for (const [flags, problem] of expected) {

@@ -14,7 +14,7 @@ export type WorkerReport = "listening" | { line: string } | { stats: ServerStats
 /** A greeter on several cores. */
 export interface GreeterWorkers {
   addr: Deno.NetAddr;
-  /** Fulfils with the summed counts once all workers have stopped. Rejects when one fails. */
+  /** Fulfills with the summed counts once all workers have stopped. Rejects when one fails. */
   finished: Promise<ServerStats>;
   /** Shuts all workers down gracefully. */
   shutdown(): void;

@@ -57,7 +57,7 @@ Deno.test({
     );
     assertEquals(
       await run(["--allow-net", "--allow-read"], ["none"]),
-      failsWith('Cannot start: invalid --workers: got "none", allowed are 1 to 999 (--help lists the options)'),
+      failsWith('Cannot start: --workers is "none", expected 1 to 999 (--help lists the options)'),
     );
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0, reusePort: true }); // would share its port
     const { port } = listener.addr as Deno.NetAddr;

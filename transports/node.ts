@@ -41,9 +41,9 @@ export interface NodeAddr {
  * Adapts a Node socket to a connection, which owns the socket from then on.
  *
  * Keeps back-pressure in both directions: it reads on demand, apart from what Node reads ahead (`readableHighWaterMark`), and a
- * write fulfils when the system has taken the bytes.
+ * write fulfills when the system has taken the bytes.
  *
- * At EOF of the peer, `read` fulfils with `null`. Create the server with `allowHalfOpen: true`: without it Node closes the
+ * At EOF of the peer, `read` fulfills with `null`. Create the server with `allowHalfOpen: true`: without it Node closes the
  * socket at EOF, and the chat cannot answer any more. An EOF without TLS's own end (`close_notify`) is a plain EOF: Node does
  * not report the difference.
  *

@@ -25,7 +25,7 @@ import type { ChatConn } from "../chat/options.ts";
  * Adapts a readable and a writable stream to a connection, which owns them from then on.
  *
  * Keeps back-pressure in both directions: it pulls one chunk at a time, and keeps the part of it that a read had no space for.
- * At EOF, `read` fulfils with `null`. Errors of the streams pass through unchanged.
+ * At EOF, `read` fulfills with `null`. Errors of the streams pass through unchanged.
  */
 export class StreamConn implements ChatConn {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -80,7 +80,7 @@ export class StreamConn implements ChatConn {
     return this.#writer.close();
   }
 
-  /** Closes both streams immediately. A pending read fulfils with `null`, a pending write rejects. */
+  /** Closes both streams immediately. A pending read fulfills with `null`, a pending write rejects. */
   close(): void {
     this.#rest = new Uint8Array();
     this.#reader.cancel().catch(() => {});

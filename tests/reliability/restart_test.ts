@@ -18,7 +18,7 @@ type End = "between requests" | "instead of an answer" | "within an answer" | "r
 
 interface Client {
   answered: number;
-  /** Fulfils when it has been answered ten times, or will never be. */
+  /** Fulfills when it has been answered ten times, or will never be. */
   busy: Promise<void>;
   end: Promise<End>;
 }
