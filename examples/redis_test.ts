@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { canRun, hasNet } from "../tests/permissions.ts";
 import { deno, whileServing } from "../tests/processes.ts";
-import { connect, exchange, fromLatin1, hear, send } from "../tests/reliability/wire.ts";
+import { connect, exchange, fromLatin1, receive, send } from "../tests/reliability/wire.ts";
 
 /** A command as clients send it. */
 const command = (...words: string[]) =>
@@ -70,7 +70,7 @@ Deno.test({
         assertEquals(await exchange(port, fromLatin1(sent)), { text: heard, end: "end" }, name);
         const conn = await connect(port);
         conn.setNoDelay(true);
-        const hearing = hear(conn);
+        const hearing = receive(conn);
         for (const byte of fromLatin1(sent)) if (!await send(conn, new Uint8Array([byte]))) break;
         await conn.closeWrite().catch(() => {}); // it has ended first
         assertEquals(await hearing, { text: heard, end: "end" }, `${name}, byte by byte`);
