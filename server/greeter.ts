@@ -27,8 +27,8 @@ const HEAD_TIMEOUT_MS = 30_000;
 /** Stays below the usual limit of 1024 open files. */
 const MAX_CONNECTIONS = 1_000;
 
-/** Ends of a head. Those with a bare LF are errors, recognized so that the client gets an answer at once. */
 const EMPTY_LINE = "\r\n\r\n";
+/** Ends of a head. Those with a bare LF are errors, recognized so that the client gets an answer at once. */
 const HEAD_ENDS = [EMPTY_LINE, "\n\r\n", "\n\n"];
 
 /** Options of a {@linkcode Greeter}. */
@@ -40,8 +40,9 @@ export interface GreeterOptions extends ChatOptions {
 /**
  * Answers the requests of one connection: HTTP/1.0 and 1.1, persistent and pipelined.
  *
- * When a client ends its side within a head, it gets a 400; an idle one is closed without an answer. A head above 16,384 bytes
- * is a 431 (414 when its target does not end), content above 1 MiB a 413, and a request that takes more than 30 s a 408.
+ * When a client ends its side within a head, it gets a 400; an idle one is closed without an answer. A head above
+ * 16,384 bytes is a 431 (414 when its target does not end), content above 1 MiB a 413, and a request that takes more
+ * than 30 s a 408.
  */
 export class Greeter extends AsyncChat {
   readonly #onAnswer: ((line: string) => void) | undefined;
@@ -115,7 +116,7 @@ export class Greeter extends AsyncChat {
     this.#reject({ status: 408, problem: `request incomplete after ${error.limitMs} ms` });
   }
 
-  /** Answers a head that was cut off with a 400. Closes without an answer when nothing came: browsers open spare connections. */
+  /** Answers a partial head with a 400. Closes a connection without one silently: browsers open spare connections. */
   protected override handleEof(): void {
     if (this.#inHead) this.#reject({ status: 400, problem: "request head incomplete" });
     else this.closeWhenDone();

@@ -1,8 +1,8 @@
 /**
  * Parses the head of an HTTP/1 request into a value or a fault, and formats the head of a response.
  *
- * Strict where lenient parsers allow request smuggling: lines end with CR LF only, no space stands before a colon, a length is
- * digits only, line folding and repeated fields are errors.
+ * Strict where lenient parsers allow request smuggling: lines end with CR LF only, no space stands before a colon, a
+ * length is digits only, line folding and repeated fields are errors.
  */
 
 /** RFC 9110, 4.1 recommends 8000 at least; Apache and nginx allow 8 KiB. */

@@ -49,7 +49,7 @@ export async function serveInWorkers(
 
 const SCRIPT = new URL("./worker.ts", import.meta.url);
 
-/** Checks first what Deno would end the process for, with a message about something else. */
+/** Throws where Deno itself would end the process with a misleading message. */
 function checkPlatform(): void {
   if (Deno.build.os !== "linux") {
     throw new Error(`workers need Linux: got ${Deno.build.os}, use --workers 1`);

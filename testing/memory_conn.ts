@@ -84,9 +84,9 @@ class Pipe {
 /**
  * One end of a connection in memory. One write of the other end becomes one read or more.
  *
- * Behaves like `Deno.TcpConn`. Closing rejects a pending call with an error named "Interrupted". When the other end is closed,
- * reads return `null` and writes reject with "BrokenPipe"; after its `closeWrite` alone, writes still succeed. Calls on a closed
- * end reject with "BadResource".
+ * Behaves like `Deno.TcpConn`. Closing rejects a pending call with an error named "Interrupted". When the other end is
+ * closed, reads return `null` and writes reject with "BrokenPipe"; after its `closeWrite` alone, writes still succeed.
+ * Calls on a closed end reject with "BadResource".
  *
  * @example
  * ```ts
@@ -190,8 +190,8 @@ export class MemoryConn implements ChatConn {
   }
 
   /**
-   * Closes both directions like a TCP reset. Once the other end has read what was written, its next read or write rejects with
-   * "ConnectionReset".
+   * Closes both directions like a TCP reset. Once the other end has read what was written, its next read or write
+   * rejects with "ConnectionReset".
    */
   reset(): void {
     this.#checkOpen();

@@ -40,12 +40,12 @@ export interface NodeAddr {
 /**
  * Adapts a Node socket to a connection, which owns the socket from then on.
  *
- * Keeps back-pressure in both directions: it reads on demand, apart from what Node reads ahead (`readableHighWaterMark`), and a
- * write fulfills when the system has taken the bytes.
+ * Keeps back-pressure in both directions: it reads on demand, apart from what Node reads ahead
+ * (`readableHighWaterMark`), and a write fulfills when the system has taken the bytes.
  *
- * At EOF of the peer, `read` fulfills with `null`. Create the server with `allowHalfOpen: true`: without it Node closes the
- * socket at EOF, and the chat cannot answer any more. An EOF without TLS's own end (`close_notify`) is a plain EOF: Node does
- * not report the difference.
+ * At EOF of the peer, `read` fulfills with `null`. Create the server with `allowHalfOpen: true`: without it Node closes
+ * the socket at EOF, and the chat cannot answer any more. An EOF without TLS's own end (`close_notify`) is a plain EOF:
+ * Node does not report the difference.
  *
  * When the socket emits an error, the pending read and write reject with it unchanged, or else the next call.
  */

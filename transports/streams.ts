@@ -24,8 +24,8 @@ import type { ChatConn } from "../chat/options.ts";
 /**
  * Adapts a readable and a writable stream to a connection, which owns them from then on.
  *
- * Keeps back-pressure in both directions: it pulls one chunk at a time, and keeps the part of it that a read had no space for.
- * At EOF, `read` fulfills with `null`. Errors of the streams pass through unchanged.
+ * Keeps back-pressure in both directions: it pulls one chunk at a time, and keeps the part of it that a read had no
+ * space for. At EOF, `read` fulfills with `null`. Errors of the streams pass through unchanged.
  */
 export class StreamConn implements ChatConn {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;

@@ -70,9 +70,9 @@ const READ_BYTES = 17_408;
 /**
  * Creates the server's side of a TLS upgrade, over any connection.
  *
- * Uses `node:tls`, as Deno has no server side for a running connection (denoland/deno#18451). Bytes that the peer sent ahead go
- * to TLS, which rejects anything but the beginning of a handshake. An EOF without `close_notify` is a plain EOF: `node:tls` does
- * not report the difference.
+ * Uses `node:tls`, as Deno has no server side for a running connection (denoland/deno#18451). Bytes that the peer sent
+ * ahead go to TLS, which rejects anything but the beginning of a handshake. An EOF without `close_notify` is a plain
+ * EOF: `node:tls` does not report the difference.
  *
  * @param options Certificate and key.
  * @returns The upgrade for `AsyncChat.startTls()`; one serves any number of chats.
@@ -95,8 +95,8 @@ export function serverTls({ cert, key, timeoutMs }: ServerTlsOptions): TlsUpgrad
 /**
  * Creates the client's side of a TLS upgrade, over any connection.
  *
- * Uses `Deno.startTls` on Deno's own TCP connections, where an EOF without `close_notify` is an `UnexpectedEof`; `node:tls` on
- * all others.
+ * Uses `Deno.startTls` on Deno's own TCP connections, where an EOF without `close_notify` is an `UnexpectedEof`;
+ * `node:tls` on all others.
  *
  * @param options The server's name and what to trust.
  * @returns The upgrade for `AsyncChat.startTls()`; one serves any number of chats.

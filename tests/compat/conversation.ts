@@ -148,7 +148,8 @@ export function randomConversation(seed: number): Conversation {
   const steps: Operation[][] = [[["terminator", pick([...terminators, 1 + below(5)])]]];
   let counting = typeof steps[0]![0]![1] === "number";
   for (let more = below(12); more > 0; more--) {
-    // After a count the chat is raw unless a terminator is set. Set one most of the time, or all conversations would end raw.
+    // After a count the chat is raw unless a terminator is set. Set one most of the time, or all conversations would
+    // end raw.
     const next: Operation | null = chance(counting ? 0.95 : 0.5) ? ["terminator", term()] : null;
     if (next !== null) counting = typeof next[1] === "number";
     steps.push(next === null ? [] : [next]);

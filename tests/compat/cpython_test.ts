@@ -1,6 +1,6 @@
 /**
- * Ports each case of CPython's own Lib/test/test_asynchat.py to memory connections. There a thread echoes over a real socket;
- * here the other end of the connection does, without timers.
+ * Ports each case of CPython's own Lib/test/test_asynchat.py to memory connections. There a thread echoes over a real
+ * socket; here the other end of the connection does, without timers.
  */
 
 import { assertEquals, assertThrows } from "@std/assert";

@@ -7,7 +7,7 @@ import type { Conversation, PythonOutcome } from "./conversation.ts";
 /** A question to the oracle. */
 export type Question =
   | { conversation: Conversation }
-  | { listener: string[] } // outcomes of accept(): an errno, or a connection; handle_accepted throws at one named "throw"
+  | { listener: string[] } // outcomes of accept(): an errno or a connection; handle_accepted throws at "throw"
   | { prefixes: [haystack: string, needle: string][] };
 
 /** The events of a listener, and whether it still listens at the end. */

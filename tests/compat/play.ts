@@ -205,8 +205,8 @@ export async function play(
 /**
  * Converts an outcome of CPython's asynchat to the one that ours must have: the same, apart from intended differences.
  *
- * After `close()` and `closeWhenDone()` only `handleClose` is called, and it always is. A partial terminator at EOF is data.
- * Everything else is the same, event for event.
+ * After `close()` and `closeWhenDone()` only `handleClose` is called, and it always is. A partial terminator at EOF is
+ * data. Everything else is the same, event for event.
  */
 export function expectedOutcome({ echo = false }: Conversation, python: PythonOutcome): Outcome {
   const { sent, held, terminator } = python;

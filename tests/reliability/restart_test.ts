@@ -12,8 +12,8 @@ const LONG_REQUEST = `GET /${"&".repeat(1_000)} HTTP/1.1\r\nHost: localhost\r\n\
 const REQUESTS = 5_000;
 
 /**
- * How a connection ends for a client. "instead of an answer" is legal: the server closed while the request was on its way, which
- * every HTTP client with kept connections must expect (RFC 9112, 9.3.1 and 9.6).
+ * How a connection ends for a client. "instead of an answer" is legal: the server closed while the request was on its
+ * way, which every HTTP client with kept connections must expect (RFC 9112, 9.3.1 and 9.6).
  */
 type End = "between requests" | "instead of an answer" | "within an answer" | "reset";
 

@@ -1,8 +1,9 @@
 /**
  * The server under test, in a process of its own: see served_process.ts.
  *
- * Its argument is a {@linkcode ServedOptions} as JSON. It prints its port, then a line of figures for each line of input (after a
- * garbage collection unless that line is empty). It shuts down gracefully at the end of its input, and on SIGTERM.
+ * Its argument is a {@linkcode ServedOptions} as JSON. It prints its port, then a line of figures for each line of
+ * input (after a garbage collection unless that line is empty). It shuts down gracefully at the end of its input, and
+ * on SIGTERM.
  */
 
 import { AsyncChat, type ChatOptions, type ChatServer, serve, type ServerStats } from "../../mod.ts";
@@ -78,7 +79,8 @@ if (import.meta.main) {
     : kind === "echo"
     ? serve({ ...where, ...options }, (conn) => new EchoChat(conn, options))
     : serveBare();
-  // Also because Deno 2.9.6 installs its own signal handler half a second after the start, and panics when out of files then.
+  // Also because Deno 2.9.6 installs its own signal handler half a second after the start, and panics when out of files
+  // then.
   Deno.addSignalListener("SIGTERM", () => server.shutdown().then(() => Deno.exit(0)));
   console.log((server.addr as Deno.NetAddr).port);
   const { gc } = globalThis as { gc?: (options: unknown) => void };

@@ -1,6 +1,6 @@
 /**
- * Measures how long an honest client waits for answers while slowhttptest holds 1,000 connections, in each of its modes.
- * `deno task slow`; exits with 1 when an answer is wrong. docs/reliability.md has the output.
+ * Measures how long an honest client waits for answers while slowhttptest holds 1,000 connections, in each of its
+ * modes. `deno task slow`; exits with 1 when an answer is wrong. docs/reliability.md has the output.
  */
 
 import { parseArgs } from "node:util";

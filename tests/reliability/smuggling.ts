@@ -1,7 +1,7 @@
 /**
- * Shapes of request smuggling, of filter evasion, and others on which servers disagree, with the statuses of the greeter's
- * answers. A rejected shape closes the connection; an accepted one leaves the next request intact. The rules are those of RFC
- * 9112, in its strict reading.
+ * Shapes of request smuggling, of filter evasion, and others on which servers disagree, with the statuses of the
+ * greeter's answers. A rejected shape closes the connection; an accepted one leaves the next request intact. The rules
+ * are those of RFC 9112, in its strict reading.
  */
 
 /** A shape: its name, its bytes (one char each), and the statuses of the answers. */

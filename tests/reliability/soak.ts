@@ -1,6 +1,6 @@
 /**
- * Measures the memory of chats over time: of many idle ones, and after many have come and gone. `deno task soak`; the server is a
- * process of its own. Exits with 1 when a bound is exceeded.
+ * Measures the memory of chats over time: of many idle ones, and after many have come and gone. `deno task soak`; the
+ * server is a process of its own. Exits with 1 when a bound is exceeded.
  *
  * Needs `ulimit -Hn` above the number of idle chats, for the server and for this process.
  */
@@ -53,8 +53,8 @@ async function connectAndEcho(port: number): Promise<Deno.TcpConn> {
 }
 
 /**
- * Measures the resident memory of an idle server. After 30 s without traffic V8 collects by itself, and releases the memory of its
- * young generation; an explicit last-resort collection does the same at once.
+ * Measures the resident memory of an idle server. After 30 s without traffic V8 collects by itself, and releases the
+ * memory of its young generation; an explicit last-resort collection does the same at once.
  */
 async function residentMemory(served: Served): Promise<number> {
   if (rest > 0) await new Promise((resolve) => setTimeout(resolve, 1000 * rest));

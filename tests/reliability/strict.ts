@@ -1,6 +1,7 @@
 /**
- * A second parser of request heads, independent of `server/http_head.ts`: checks the rules of RFC 9112 one by one. What it rejects
- * the greeter must reject; it may accept what the greeter rejects for other reasons, such as a limit. Text is one char a byte.
+ * A second parser of request heads, independent of `server/http_head.ts`: checks the rules of RFC 9112 one by one. What
+ * it rejects the greeter must reject; it may accept what the greeter rejects for other reasons, such as a limit. Text
+ * is one char a byte.
  */
 
 const VISIBLE = (char: string) => char > " " && char !== "\x7f";

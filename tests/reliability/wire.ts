@@ -66,7 +66,7 @@ export interface Answer {
   body: string;
 }
 
-/** Parses the final answers. `methods` are those of the requests: an answer to HEAD has no body; an error may have one. */
+/** Parses the final answers. `methods` are those of the requests: an answer to HEAD has no body, an error may. */
 export function answersIn(text: string, methods: readonly string[] = []): Answer[] {
   const answers: Answer[] = [];
   for (let at = 0; at < text.length;) {
