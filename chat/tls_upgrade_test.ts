@@ -4,7 +4,7 @@ import { clientTls, serverTls } from "../transports/tls.ts";
 import { AsyncChat, type ChatConn, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
 import { makeCertificate } from "../tests/certificates.ts";
 import { serveLocally } from "../tests/local_server.ts";
-import { canRun, hasCertificates } from "../tests/permissions.ts";
+import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -98,7 +98,7 @@ const EVERYTHING = ["EHLO in the open", "STARTTLS in the open", "EHLO", "QUIT"];
 
 Deno.test({
   name: "AsyncChat.startTls() secures both ends of a TCP connection in the middle of their talk",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -120,7 +120,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() of a server lets a client say nothing ahead of its handshake",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -141,7 +141,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() of a client ends when somebody answers ahead of the handshake",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const client = new Client(await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }), []);
@@ -155,7 +155,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() serves openssl s_client -starttls smtp, in TLS 1.2 and 1.3",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -188,7 +188,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() serves Python's smtplib, which checks the certificate and sends a mail",
-  ignore: !hasCertificates || !canRun("python3"),
+  ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -215,7 +215,7 @@ with smtplib.SMTP("localhost", int(sys.argv[1]), source_address=("127.0.0.1", 0)
 
 Deno.test({
   name: "AsyncChat.startTls() serves swaks --tls",
-  ignore: !hasCertificates || !canRun("swaks"),
+  ignore: !hasNet || !hasCertificates || !canRun("swaks"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));

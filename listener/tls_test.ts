@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { type Certificate, makeCertificate } from "../tests/certificates.ts";
 import { serveLocally } from "../tests/local_server.ts";
-import { canRun, hasCertificates } from "../tests/permissions.ts";
+import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 import { AsyncChat, type ChatConn, HandshakeTimeoutError, serve, type ServeOptions } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
 
@@ -63,7 +63,7 @@ async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
 
 Deno.test({
   name: "serve() speaks TLS, a chat is its client, and both see that it ended well",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -80,7 +80,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat is told of an end that TLS was not told of: what came may have been cut off",
-  ignore: !hasCertificates || !canRun("python3"),
+  ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -114,7 +114,7 @@ exec(sys.argv[3])
 
 Deno.test({
   name: "serve() answers openssl s_client, which checks its certificate",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -139,7 +139,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends one connection for a failed handshake, tells onError why, and goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     using other = makeCertificate();
@@ -173,7 +173,7 @@ Deno.test({
 
 Deno.test({
   name: "a client of an expired certificate, or of one for another name, fails clearly; the server goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using expired = makeCertificate(-1);
     const { server, port, nextError } = serveTls(expired);
@@ -199,7 +199,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() takes in others during a handshake, and ends one that takes too long",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const clock = new FakeClock();
@@ -222,7 +222,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts connections in their handshake to maxConnectionsPerAddress, and just closes one too many",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextError } = serveTls(certificate, { maxConnectionsPerAddress: 1, refusal: "full\n" });
@@ -239,7 +239,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() refuses a key that does not fit its certificate, and what is no PEM, at once",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   fn() {
     using one = makeCertificate();
     using two = makeCertificate();
