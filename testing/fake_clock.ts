@@ -25,7 +25,7 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  /** The number of timers that are set: neither fired nor canceled. */
+  /** The number of timers that are set: neither fired nor cancelled. */
   get pending(): number {
     return this.#timers.length;
   }

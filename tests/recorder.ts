@@ -51,9 +51,6 @@ export async function flushMicrotasks(count = 50) {
   for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
-/** The former name of {@linkcode flushMicrotasks}. */
-export const turns = flushMicrotasks;
-
 /** Decodes UTF-8. */
 export function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
