@@ -237,14 +237,16 @@ Deno.test({
   fn: () =>
     withGreeter(async (base) => {
       const response = await fetch(`${base}/kongxx?q`);
-      assertEquals([response.status, response.headers.get("content-type")], [200, "text/html; charset=utf-8"]);
+      assertEquals(response.status, 200);
+      assertEquals(response.headers.get("content-type"), "text/html; charset=utf-8");
       assertEquals(await response.text(), page("Hello kongxx! "));
       for (let i = 0; i < 1_000; i++) {
         assertStringIncludes(await (await fetch(`${base}/${i}`)).text(), `Hello ${i}! `);
       }
-      const refused = await fetch(base, { method: "POST", body: "x" });
-      assertEquals([refused.status, refused.headers.get("allow")], [405, "GET, HEAD"]);
-      await refused.body!.cancel();
+      const rejected = await fetch(base, { method: "POST", body: "x" });
+      assertEquals(rejected.status, 405);
+      assertEquals(rejected.headers.get("allow"), "GET, HEAD");
+      await rejected.body!.cancel();
     }),
 });
 

@@ -11,7 +11,7 @@ function command(permissions: string[], flags: string[]): Deno.Command {
 }
 
 Deno.test({
-  name: "server.ts --workers 2 shares a port between two threads, drains both, and sums their counts",
+  name: "server.ts --workers 2 serves with two threads, drains both, and sums their counts",
   ignore,
   async fn() {
     const child = command(["--allow-net", "--allow-read"], ["2", "--verbose"]).spawn();

@@ -221,9 +221,9 @@ Deno.test({
     assertEquals({ events: asking.events, reason: asking.closeReason }, { events: ["5", "bye"], reason: undefined });
     await new Promise((resolve) => server.close(resolve));
 
-    const refused = new Ask(new NodeConn(connect({ host: "127.0.0.1", port })));
-    await refused.run();
-    assertEquals((refused.closeReason as { code?: string } | undefined)?.code, "ECONNREFUSED");
+    const failed = new Ask(new NodeConn(connect({ host: "127.0.0.1", port })));
+    await failed.run();
+    assertEquals((failed.closeReason as { code?: string } | undefined)?.code, "ECONNREFUSED");
   },
 });
 

@@ -98,7 +98,7 @@ Deno.test("AsyncChat.startTls() flushes, then continues on the upgraded connecti
   assertEquals({ reason: chat.closeReason, errors: chat.errors }, { reason: undefined, errors: [] });
 });
 
-Deno.test("AsyncChat.startTls() of a server passes bytes sent ahead to TLS, never to a hook, at every cut", async () => {
+Deno.test("AsyncChat.startTls() of a server passes bytes sent ahead to TLS only, at every cut", async () => {
   const sent = "NOOP\r\nSTARTTLS\r\nRCPT TO:<evil>\r\nDA";
   for (let cut = 0; cut <= sent.length; cut++) {
     const { upgrade, calls, secured } = recordedUpgrade("server");
@@ -200,11 +200,13 @@ Deno.test("AsyncChat.startTls() closes the chat on timeout, on failure, and on c
     await over;
     if (typeof expected === "function") assertInstanceOf(chat.closeReason, HandshakeTimeoutError);
     else assertEquals(chat.closeReason, expected as Error | undefined, what);
-    assertEquals([chat.lines, chat.errors, ours.closed], [["STARTTLS"], [], true], what);
+    assertEquals({ lines: chat.lines, errors: chat.errors }, { lines: ["STARTTLS"], errors: [] }, what);
+    assertEquals(ours.closed, true, what);
     const [late, peer] = memoryPair();
     recorded.secured.resolve(late); // a connection that comes too late is closed
     await flushMicrotasks();
-    assertEquals([late.closed, clock.pending], [what !== "failed", 0], what);
+    assertEquals(late.closed, what !== "failed", what);
+    assertEquals(clock.pending, 0, what);
     late[Symbol.dispose]();
     peer.close();
     theirs.close();

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { serve } from "../../mod.ts";
 import { local, portOf } from "../local_server.ts";
 import { canRun, hasNet } from "../permissions.ts";
+import { finish } from "../processes.ts";
 import { EchoChat } from "./served.ts";
 import { connect } from "./wire.ts";
 
@@ -44,9 +45,9 @@ Deno.test({
     });
     const port = portOf(server);
     const args = ["-c", RUDE_CLIENT, String(port), String(CONNECTS)];
-    const { code, stdout } = await new Deno.Command("python3", { args }).output();
     const honest = CONNECTS / 200;
-    assertEquals([code, new TextDecoder().decode(stdout)], [0, `${honest}\n`]);
+    const { code, out } = await finish(new Deno.Command("python3", { args }));
+    assertEquals({ code, out }, { code: 0, out: `${honest}\n` });
     // Once the last is answered, all before it have been accepted.
     const last = await connect(port);
     await last.write(new TextEncoder().encode("the last\n"));

@@ -29,7 +29,7 @@ for (const way of Object.keys(WAYS)) {
 }
 
 Deno.test({
-  name: "Greeter makes clients above maxConnections wait until slow ones time out, then serves them",
+  name: "Greeter lets clients above maxConnections wait until slow ones time out",
   ignore: !hasNet || !canRun(deno, "slowhttptest"),
   async fn() {
     const options = { maxConnections: SLOW / 2, frameTimeoutMs: 2_000 };

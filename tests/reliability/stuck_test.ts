@@ -92,7 +92,7 @@ class Subscriber extends AsyncChat {
 }
 
 Deno.test({
-  name: "AsyncChat closes a stalled subscriber with an OutgoingOverflowError; 99 others get all bytes",
+  name: "AsyncChat closes a stalled subscriber with an OutgoingOverflowError; 99 get all bytes",
   ignore: !hasNet,
   async fn() {
     const maxBufferedBytes = MIB;
