@@ -4,6 +4,7 @@ import type { Terminator } from "../core/frame_splitter.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
 import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
 import type { TimeoutKind } from "../core/time_limits.ts";
+import type { Clock } from "./clock.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
 import { Dispatcher, type Gate } from "./dispatcher.ts";
 import type { Hooks } from "./hooks.ts";
@@ -213,6 +214,10 @@ export class Connection implements Gate {
     return this.#abort.signal;
   }
 
+  get clock(): Clock {
+    return this.options.clock;
+  }
+
   get state(): ChatState {
     return PUBLIC_STATE[this.lifecycle.phase];
   }
@@ -241,7 +246,7 @@ export class Connection implements Gate {
       case "seal output":
         return this.writer.seal();
       case "start lingering":
-        this.#cancelLinger ??= this.options.clock.after(LINGER_MS, () => this.close());
+        this.#cancelLinger ??= this.clock.after(LINGER_MS, () => this.close());
         if (this.lifecycle.phase === "broken") this.#abort?.abort(this.lifecycle.reason); // a listener may close
         return;
       case "close":
@@ -257,6 +262,7 @@ export class Connection implements Gate {
     const { reason } = this.lifecycle;
     this.#cancelLinger?.();
     this.#stopTimers();
+    this.#readLoop.stop();
     this.input.drop();
     this.writer.stop(reason);
     this.#abort?.abort(reason);
@@ -303,7 +309,7 @@ export class Connection implements Gate {
   }
 
   async #upgrade(upgrade: TlsUpgrade): Promise<void> {
-    const { conn, writer, signal, options: { clock } } = this;
+    const { conn, writer, signal, clock } = this;
     const unread = this.input.unread();
     this.input.restart();
     this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
@@ -338,7 +344,7 @@ export class Connection implements Gate {
 
   #watchTime(): void {
     if (this.lifecycle.closed) return;
-    this.#stopTimers = watchTimeLimits(this.options, this.options.clock, () => ({
+    this.#stopTimers = watchTimeLimits(this.options, this.clock, () => ({
       peerWaits: this.#dispatcher.running !== null || this.#awaitsCapacity || this.lifecycle.inputEnded ||
         this.state !== "open",
       bytesReceived: this.bytesReceived,

@@ -1,16 +1,23 @@
 import { asError } from "../core/errors.ts";
 import type { FrameInput } from "../core/frame_input.ts";
 import type { Action, Lifecycle } from "../core/lifecycle.ts";
+import type { Clock } from "./clock.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChatConn } from "./options.ts";
 
-/** A lingering close drops this much input, then leaves the rest unread until its time is over. */
+/**
+ * In a lingering close this much input is dropped, and as much more as was sent: a peer that is still sending gets to read
+ * what is in flight. Beyond that each read is preceded by a pause, the first this long and each next twice as long.
+ */
 const MAX_LINGER_BYTES = 65_536;
+const MIN_PAUSE_MS = 10;
 
 /** The connection that a read loop reads. */
 export interface Readable {
   readonly conn: ChatConn;
   readonly lifecycle: Lifecycle;
+  readonly bytesSent: number;
+  readonly clock: Clock;
   hookFailed(error: unknown): void;
   apply(action: Action): void;
 }
@@ -22,6 +29,8 @@ export class ReadLoop {
   readonly #dispatcher: Dispatcher;
   #pending = false;
   #lingerBytes = 0; // dropped since our side ended
+  #pauseMs = MIN_PAUSE_MS;
+  #endPause: (() => void) | null = null;
   bytesReceived = 0;
 
   constructor(connection: Readable, input: FrameInput, dispatcher: Dispatcher) {
@@ -40,10 +49,12 @@ export class ReadLoop {
     const { lifecycle } = this.#connection;
     const dispatcher = this.#dispatcher;
     await this.#connect();
-    while (!lifecycle.closed && !lifecycle.inputEnded && this.#lingerBytes < MAX_LINGER_BYTES) {
+    while (!lifecycle.closed && !lifecycle.inputEnded) {
       // In a graceful close input is dropped, so that a peer that is still sending gets to read our last bytes.
       if (lifecycle.closing) {
         this.#input.drop();
+        if (this.#lingerBytes > MAX_LINGER_BYTES + this.#connection.bytesSent) await this.#pause();
+        if (lifecycle.closed) return;
       } else if (!dispatcher.dispatchNow()) {
         await dispatcher.dispatch();
         continue;
@@ -69,6 +80,22 @@ export class ReadLoop {
     if (!lifecycle.dispatching || this.#input.ready) return;
     this.#connection.hookFailed(noTerminator());
     this.#connection.apply(lifecycle.close(noTerminator())); // also if handleError did not: there is no way to go on
+  }
+
+  /** Ends a pause: the connection is closed. */
+  stop(): void {
+    this.#endPause?.();
+  }
+
+  async #pause(): Promise<void> {
+    let cancel = () => {};
+    await new Promise<void>((resolve) => {
+      this.#endPause = resolve;
+      cancel = this.#connection.clock.after(this.#pauseMs, resolve);
+    });
+    cancel();
+    this.#endPause = null;
+    this.#pauseMs *= 2;
   }
 
   /** Takes in what a read returned; 0 bytes are not the end. */

@@ -8,10 +8,10 @@ export class Recorder extends AsyncChat {
   readonly events: string[] = [];
   readonly reasons: (Error | undefined)[] = [];
   readonly errors: unknown[] = [];
-  onConnect: () => void | Promise<void> = () => {};
-  onFrame: (text: string) => void | Promise<void> = () => {};
-  onTooLong: (error: FrameTooLongError) => void | Promise<void> = (error) => super.frameTooLong(error);
-  onEof: () => void | Promise<void> = () => super.handleEof();
+  onConnect: () => unknown = () => {};
+  onFrame: (text: string) => unknown = () => {};
+  onTooLong: (error: FrameTooLongError) => unknown = (error) => super.frameTooLong(error);
+  onEof: () => unknown = () => super.handleEof();
   onError: (error: unknown) => void = (error) => this.close(error as Error);
 
   constructor(conn: ChatConn, options: ChatOptions = {}) {
