@@ -74,7 +74,7 @@ function freePort(): number {
 }
 
 Deno.test({
-  name: "chat_room.ts: one room on two servers; one may die, Redis may die, and who is left goes on",
+  name: "chat_room.ts: one room on two servers survives the loss of a server and of Redis",
   ignore: !await canRun(deno, "redis-server"),
   async fn() {
     const folder = await Deno.makeTempDir();

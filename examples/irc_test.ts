@@ -38,7 +38,7 @@ Deno.exit();
 `;
 
 Deno.test({
-  name: "irc.ts has two clients of irc-framework join a channel and talk",
+  name: "irc.ts lets two irc-framework clients join a channel and talk",
   ignore: !await canRun(deno),
   fn: () =>
     whileServing(new URL("irc.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {

@@ -16,7 +16,7 @@ const SHAPES: [name: string, content: string, reply: string][] = [
 ];
 
 Deno.test({
-  name: "smtp_sink.ts keeps what is a mail, and smuggles none in for another",
+  name: "smtp_sink.ts keeps valid mails and rejects SMTP smuggling",
   ignore: !await canRun(deno),
   async fn() {
     const folder = await Deno.makeTempDir();

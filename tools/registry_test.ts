@@ -83,7 +83,7 @@ serve({ port: 0, hostname: "127.0.0.1", onListen: (addr) => console.log((addr as
 `;
 
 Deno.test({
-  name: "The package can be published, imported from JSR, checked and run, and has only its own files",
+  name: "the published package has no test files; it can be imported, checked and run",
   ignore: !await canRun("sh", deno),
   async fn() {
     const folder = await Deno.makeTempDir();

@@ -84,7 +84,7 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 }
 
 Deno.test({
-  name: "HAProxy with haproxy.cfg tells greeters their clients, and one is restarted without a lost request",
+  name: "haproxy.cfg passes client addresses; a greeter restarts without a lost request",
   ignore: !net || !canRun("haproxy"),
   async fn() {
     let one = greeter();
