@@ -83,7 +83,7 @@ serve({ port: 0, hostname: "127.0.0.1", onListen: (addr) => console.log((addr as
 `;
 
 Deno.test({
-  name: "the published package has no test files; it can be imported, checked and run",
+  name: "the published package has only its own files; it can be imported, checked and run",
   ignore: !await canRun("sh", deno),
   async fn() {
     const folder = await Deno.makeTempDir();
@@ -109,7 +109,7 @@ Deno.test({
       const conn = await Deno.connect({ hostname: "127.0.0.1", port });
       await conn.write(new TextEncoder().encode("from the registry\r\n"));
       await using answers = new Lines(conn.readable);
-      assertEquals((await answers.next())?.trimEnd(), "FROM THE REGISTRY");
+      assertEquals((await replies.next())?.trimEnd(), "FROM THE REGISTRY");
       const help = ["run", "--quiet", "jsr:@asynchat/asynchat/server", "--help"];
       const { stdout } = await new Deno.Command(deno, { args: help, cwd: `${folder}/project`, env }).output();
       assertStringIncludes(new TextDecoder().decode(stdout), "Hello kongxx!");
