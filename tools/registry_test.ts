@@ -108,7 +108,7 @@ Deno.test({
       const port = Number(await lines.next());
       const conn = await Deno.connect({ hostname: "127.0.0.1", port });
       await conn.write(new TextEncoder().encode("from the registry\r\n"));
-      await using answers = new Lines(conn.readable);
+      await using replies = new Lines(conn.readable);
       assertEquals((await replies.next())?.trimEnd(), "FROM THE REGISTRY");
       const help = ["run", "--quiet", "jsr:@asynchat/asynchat/server", "--help"];
       const { stdout } = await new Deno.Command(deno, { args: help, cwd: `${folder}/project`, env }).output();
