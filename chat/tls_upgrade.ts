@@ -27,21 +27,24 @@ export async function startTls(
 ): Promise<ChatConn> {
   const { role, timeoutMs = 10_000 } = upgrade;
   if (role === "client" && unread.length > 0) throw new UnreadPlaintextError(unread.length);
-  let settled = false;
+  let failed = false; // from the moment on, not from when this function notices
   let cancelTimeout = () => {};
-  const abort = new Promise<never>((_, reject) => {
-    cancelTimeout = clock.after(timeoutMs, () => reject(new HandshakeTimeoutError("TLS handshake", timeoutMs)));
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  const failure = new Promise<never>((_, reject) => {
+    const fail = (error: unknown) => {
+      failed = true;
+      reject(error);
+    };
+    cancelTimeout = clock.after(timeoutMs, () => fail(new HandshakeTimeoutError("TLS handshake", timeoutMs)));
+    signal.addEventListener("abort", () => fail(signal.reason), { once: true });
   });
   try {
-    await Promise.race([writer.flushed(), abort]);
+    await Promise.race([writer.flushed(), failure]);
     const secured = upgrade.start(conn, unread).then((secured) => {
-      if (settled) secured.close(); // too late: the chat has ended
+      if (failed) secured.close(); // too late: the chat has ended
       return secured;
     });
-    return await Promise.race([secured, abort]);
+    return await Promise.race([secured, failure]);
   } finally {
-    settled = true;
     cancelTimeout();
     writer.stop(signal.reason);
   }
