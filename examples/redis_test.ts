@@ -61,7 +61,7 @@ const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
 ];
 
 Deno.test({
-  name: "redis.ts sends the same replies however its input is split",
+  name: "redis.ts sends the same replies to whole and to byte-by-byte input",
   ignore: !await canRun(deno),
   fn: () =>
     whileServing(new URL("redis.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
