@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, Lines, until } from "../tests/processes.ts";
 
 /** A program that is killed at the end of the test. */
 class Program implements AsyncDisposable {
@@ -75,7 +76,7 @@ function freePort(): number {
 
 Deno.test({
   name: "chat_room.ts: one room on two servers survives the loss of a server and of Redis",
-  ignore: !await canRun(deno, "redis-server"),
+  ignore: !hasNet || !canRun(deno, "redis-server"),
   async fn() {
     const folder = await Deno.makeTempDir();
     const redisPort = freePort();

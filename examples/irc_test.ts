@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, whileServing } from "../tests/processes.ts";
 
 /** Two clients of irc-framework, which many bots use: they join a channel, talk, and one quits. */
 const CLIENTS = `
@@ -39,7 +40,7 @@ Deno.exit();
 
 Deno.test({
   name: "irc.ts lets two irc-framework clients join a channel and talk",
-  ignore: !await canRun(deno),
+  ignore: !hasNet || !canRun(deno),
   fn: () =>
     whileServing(new URL("irc.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
       const { stdout } = await new Deno.Command(deno, {

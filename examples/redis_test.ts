@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
-import { connect, exchange, fromLatin1, hear, send } from "../tests/reliability/wire.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, whileServing } from "../tests/processes.ts";
+import { connect, exchange, fromLatin1, receive, send } from "../tests/reliability/wire.ts";
 
 /** Encodes a command as clients send it. */
 const command = (...words: string[]) =>
@@ -62,14 +63,14 @@ const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
 
 Deno.test({
   name: "redis.ts sends the same replies to whole and to byte-by-byte input",
-  ignore: !await canRun(deno),
+  ignore: !hasNet || !canRun(deno),
   fn: () =>
     whileServing(new URL("redis.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
       for (const [name, sent, heard] of CONVERSATIONS) {
         assertEquals(await exchange(port, fromLatin1(sent)), { text: heard, end: "end" }, name);
         const conn = await connect(port);
         conn.setNoDelay(true);
-        const hearing = hear(conn);
+        const hearing = receive(conn);
         for (const byte of fromLatin1(sent)) if (!await send(conn, new Uint8Array([byte]))) break;
         await conn.closeWrite().catch(() => {}); // it has ended first
         assertEquals(await hearing, { text: heard, end: "end" }, `${name}, byte by byte`);

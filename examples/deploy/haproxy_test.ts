@@ -2,10 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { AsyncChat, type ChatConn, type ChatServer } from "../../mod.ts";
 import { serveGreeter } from "../../server.ts";
-import { canRun } from "../../tools/certificate.ts";
+import { canRun, hasNet } from "../../tests/permissions.ts";
 
 const hostname = "127.0.0.1";
-const net = Deno.permissions.querySync({ name: "net", host: hostname }).state === "granted";
 const config = new URL("haproxy.cfg", import.meta.url).pathname;
 
 /** Requests greetings in a loop on one connection, until `stopped` is set. */
@@ -85,7 +84,7 @@ async function until(condition: () => Promise<boolean> | boolean): Promise<void>
 
 Deno.test({
   name: "haproxy.cfg passes client addresses; a greeter restarts without a lost request",
-  ignore: !net || !canRun("haproxy"),
+  ignore: !hasNet || !canRun("haproxy"),
   async fn() {
     let one = greeter();
     const two = greeter();
