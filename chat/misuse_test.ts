@@ -157,13 +157,14 @@ Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a pro
   }
 });
 
-Deno.test("AsyncChat.push() in handleClose does nothing after the peer's end, and is told as a mistake after one's own", async () => {
+Deno.test("AsyncChat.push() in handleClose returns false, whoever ended the chat", async () => {
   for (const isOwn of [false, true]) {
     class Parting extends Recorder {
       protected override handleClose(reason?: Error) {
         super.handleClose(reason);
-        this.push("bye");
+        this.pushed = this.push("bye");
       }
+      pushed: boolean | undefined;
     }
     const [conn, peer] = memoryPair();
     const chat = new Parting(conn);
@@ -172,8 +173,13 @@ Deno.test("AsyncChat.push() in handleClose does nothing after the peer's end, an
     if (isOwn) chat.close();
     else peer.reset();
     await over;
-    assertEquals(chat.errors.map((error) => error instanceof ChatClosedError), isOwn ? [true] : []);
-    assertEquals([chat.events, chat.bufferedAmount], [["connect", "close"], 0]);
+    const { events, errors, pushed, bufferedAmount } = chat;
+    assertEquals({ events, errors, pushed, bufferedAmount }, {
+      events: ["connect", "close"],
+      errors: [],
+      pushed: false,
+      bufferedAmount: 0,
+    });
     if (isOwn) peer.close();
   }
 });

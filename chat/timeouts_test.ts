@@ -7,7 +7,7 @@ import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 /** Tells handleTimeout, too. */
 class Timed extends Recorder {
   readonly timeouts: ChatTimeoutError[] = [];
-  onTimeout: (error: ChatTimeoutError) => void | Promise<void> = (error) => super.handleTimeout(error);
+  onTimeout: (error: ChatTimeoutError) => unknown = (error) => super.handleTimeout(error);
 
   protected override handleTimeout(error: ChatTimeoutError) {
     this.timeouts.push(error);

@@ -30,12 +30,12 @@ function endedConn(): ChatConn {
 class Collector extends AsyncChat {
   readonly frames: string[] = [];
   readonly errors: unknown[] = [];
-  readonly #onFrame: (index: number) => void | Promise<void>;
+  readonly #onFrame: (index: number) => unknown;
 
   constructor(
     sent: string,
     terminator: Terminator,
-    onFrame: (index: number) => void | Promise<void>,
+    onFrame: (index: number) => unknown,
     conn = endedConn(),
   ) {
     super(conn, { unread: bytes(sent) });

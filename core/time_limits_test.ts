@@ -8,6 +8,9 @@ const quiet: ActivitySample = {
   frameBegun: false,
   bytesSent: 0,
   outputPending: false,
+  producing: false,
+  inputEnded: false,
+  closing: false,
 };
 
 const none: TimeoutLimits = { idleTimeoutMs: 0, frameTimeoutMs: 0, writeTimeoutMs: 0 };

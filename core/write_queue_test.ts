@@ -196,7 +196,7 @@ Deno.test("WriteQueue.clear() during a write ignores its result, and accepts lat
   const queue = queueOf("abc");
   queue.peek();
   queue.clear();
-  assertEquals(queue.writing, false);
+  assertEquals(queue.ready, false);
   queue.push("d");
   queue.advance(3);
   const { bufferedAmount, writtenCount } = queue;

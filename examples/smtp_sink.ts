@@ -53,7 +53,7 @@ class SmtpSink extends AsyncChat {
     else this.#fault ||= "552 5.3.4 Line too long";
   }
 
-  #command(line: string): void | Promise<void> {
+  #command(line: string): unknown {
     const [, verb, rest = ""] = /^([A-Za-z]{4,8})(?: (.*))?$/.exec(line) ?? [];
     if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: printable ASCII is wanted\r\n");
     switch (verb?.toUpperCase()) {
@@ -109,7 +109,7 @@ class SmtpSink extends AsyncChat {
     await this.startTls(tls);
   }
 
-  #contentLine(line: string): void | Promise<void> {
+  #contentLine(line: string): unknown {
     if (line === ".") return this.#endOfMail();
     this.#size += line.length + 2;
     // RFC 5321, 2.3.8 forbids a lone CR or LF in a mail. Servers interpret them differently, so they are rejected.
@@ -120,7 +120,7 @@ class SmtpSink extends AsyncChat {
     else this.#content = [];
   }
 
-  async #endOfMail(): Promise<void> {
+  async #endOfMail(): Promise<unknown> {
     const lines = this.#content!.map((line) => /^>*From /.test(line) ? `>${line}` : line);
     const from = this.#from || "MAILER-DAEMON";
     [this.#content, this.#from] = [null, null];

@@ -21,7 +21,7 @@ class Mail extends AsyncChat {
     this.#tls = tls;
     this.setTerminator("\r\n");
   }
-  protected override async foundTerminator() {
+  protected override async foundTerminator(): Promise<unknown> {
     const line = this.takeText();
     this.lines.push(line);
     if (line !== "STARTTLS") return this.push(`250 ${line}\r\n`);

@@ -122,7 +122,7 @@ class PlayedChat extends AsyncChat {
     for (const operation of step) this.#do(operation);
   }
 
-  #do([name, argument, size]: Operation): void {
+  #do([name, argument, size]: Operation): unknown {
     switch (name) {
       case "terminator":
         return this.setTerminator(typeof argument === "string" ? toBytes(argument) : argument);
