@@ -1,4 +1,5 @@
 import { Connection } from "./chat/connection.ts";
+import { errorLog, formatPeer } from "./chat/error_log.ts";
 import type { Hooks } from "./chat/hooks.ts";
 import { type ChatConn, type ChatOptions, checkConn, resolveChatOptions } from "./chat/options.ts";
 import type { TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
@@ -123,11 +124,11 @@ export abstract class AsyncChat implements AsyncDisposable {
   }
 
   /**
-   * Called when a hook threw or its promise was rejected. By default prints the error and closes the chat with it; when an
-   * override does not close it, the chat goes on.
+   * Called when a hook threw or its promise was rejected. By default prints a line (ten a second at most, for all
+   * chats) and closes the chat with the error; when an override does not close it, the chat goes on.
    */
   protected handleError(error: unknown): void {
-    console.error(`Uncaught in a hook of ${this.constructor.name}:`, error);
+    errorLog.report(`Uncaught in a hook of ${this.constructor.name}${formatPeer(this.conn.remoteAddr)}`, error);
     this.#connection.close(asError(error));
   }
 

@@ -1,6 +1,7 @@
 import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
+import { isPromiseLike } from "../core/is_promise_like.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
 import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
 import type { TimeoutKind } from "../core/time_limits.ts";
@@ -111,10 +112,11 @@ export class Connection implements Gate {
     if (this.#abort?.signal.aborted && error === this.#abort.signal.reason) return;
     if (this.lifecycle.closedDuringHook && error instanceof ChatClosedError) return;
     if (errorChannel.hasSubscribers) errorChannel.publish({ chat: this.#hooks, error });
+    const failed = (second: unknown) => void this.#defaults.handleError.call(this.#hooks, second);
     try {
-      handleError.call(this.#hooks, error);
+      watch(handleError.call(this.#hooks, error), failed);
     } catch (second) {
-      this.#defaults.handleError.call(this.#hooks, second);
+      failed(second);
     }
   }
 
@@ -133,13 +135,22 @@ export class Connection implements Gate {
   }
 
   setTerminator(terminator: Terminator, options?: TerminatorOptions): void {
-    if (options === undefined) return this.input.setTerminator(terminator);
+    if (options === undefined) {
+      this.input.setTerminator(terminator);
+      return this.#dispatchHeldBack();
+    }
     const { maxFrameBytes = this.options.maxFrameBytes, onTooLong = "close" } = options;
     checkByteCount("set the terminator", "maxFrameBytes", maxFrameBytes);
     if (onTooLong !== "close" && onTooLong !== "discard") {
       throw new TypeError(`Cannot set the terminator: onTooLong is "${onTooLong}", expected "close" or "discard"`);
     }
     this.input.setTerminator(terminator, maxFrameBytes, onTooLong);
+    this.#dispatchHeldBack();
+  }
+
+  /** When a read is pending, the terminator was set from outside of the read loop: it applies to bytes that are held back. */
+  #dispatchHeldBack(): void {
+    if (this.#readLoop.pending && this.dispatching) queueMicrotask(() => void this.#dispatcher.dispatch());
   }
 
   push(data: Uint8Array | string): boolean {
@@ -271,7 +282,7 @@ export class Connection implements Gate {
 
   #closeConn(): void {
     try {
-      this.conn.close();
+      watch(this.conn.close(), (error) => this.lifecycle.closeFailed(asError(error)));
     } catch (error) {
       this.lifecycle.closeFailed(asError(error));
     }
@@ -329,12 +340,13 @@ export class Connection implements Gate {
 
   #checkBetweenReads(action: string): void {
     if (!this.#readLoop.pending && this.upgrade === undefined) return;
-    throw new TypeError(`Cannot ${action}: a read or a handshake is pending, call it inside a hook`);
+    const where = "call it inside a hook that a read has called (not in handleTimeout)";
+    throw new TypeError(`Cannot ${action}: a read or a handshake is pending, ${where}`);
   }
 
   #disableNagle(): void {
     try {
-      this.conn.setNoDelay?.(true);
+      watch(this.conn.setNoDelay?.(true), () => {});
     } catch {
       // The connection is gone already: the first read reports how.
     }
@@ -366,4 +378,9 @@ export class Connection implements Gate {
       this.close(error);
     }
   }
+}
+
+/** Takes care of the promise that a callback may return, also where its type says that it returns nothing. */
+function watch(result: unknown, onRejected: (error: unknown) => void): void {
+  if (isPromiseLike(result)) result.then(undefined, onRejected);
 }

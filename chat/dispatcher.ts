@@ -1,5 +1,6 @@
 import type { FrameTooLongError } from "../core/errors.ts";
 import type { FrameInput } from "../core/frame_input.ts";
+import { isPromiseLike } from "../core/is_promise_like.ts";
 import type { Hooks } from "./hooks.ts";
 
 /** What decides whether the next hook may be called. */
@@ -31,6 +32,7 @@ export class Dispatcher {
   #running: Promise<void> | null = null; // the hook that is pending
   #oversized: FrameTooLongError | null = null; // refused before the next hook
   #interrupted = false; // the gate may have closed
+  #dispatching: Promise<void> | null = null;
   framesReceived = 0;
 
   constructor(hooks: Hooks, defaults: Hooks, gate: Gate, input: FrameInput) {
@@ -50,8 +52,12 @@ export class Dispatcher {
     this.#interrupted = true;
   }
 
-  /** Dispatches all that has arrived. Waits for pending hooks, and for capacity in the output. */
-  async dispatch(): Promise<void> {
+  /** Dispatches all that has arrived. Waits for pending hooks, and for capacity in the output. One run at a time. */
+  dispatch(): Promise<void> {
+    return this.#dispatching ??= this.#dispatchAll().finally(() => this.#dispatching = null);
+  }
+
+  async #dispatchAll(): Promise<void> {
     while (this.#gate.dispatching) {
       if (this.#running !== null) await this.#running; // handleTimeout may run between two reads
       else if (this.#oversized !== null) await this.#refuseFrame(this.#oversized);
@@ -152,10 +158,6 @@ export class Dispatcher {
     this.#running = null;
     this.#gate.hookSettled();
   }
-}
-
-function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
 /** As `subarray`, which looks for a species first. */

@@ -10,7 +10,10 @@ import { type Clock, systemClock } from "./clock.ts";
 export interface ChatConn {
   /** Reads into `p`. Returns the number of bytes, or `null` when the peer will send no more; 0 is not the end. */
   read(p: Uint8Array): Promise<number | null>;
-  /** Writes from `p`, which does not change before the promise settles. Returns how many bytes were taken, maybe not all. */
+  /**
+   * Writes from `p`. Returns how many bytes were taken, maybe not all. `p` does not change before the promise settles and may
+   * change afterwards: a connection that keeps the bytes longer, or passes them to code that may, copies them.
+   */
   write(p: Uint8Array): Promise<number>;
   /** Closes the connection at once, both ways. */
   close(): void;
@@ -134,6 +137,7 @@ export interface ResolvedChatOptions extends Required<Omit<ChatOptions, "unread"
  * Fills in the defaults.
  *
  * @throws {RangeError} when a number of bytes is not a whole number of at least 1, or a time is negative or not finite
+ * @throws {TypeError} when `unread` is not a Uint8Array
  */
 export function resolveChatOptions(options: ChatOptions): ResolvedChatOptions {
   const resolved = {
@@ -151,6 +155,7 @@ export function resolveChatOptions(options: ChatOptions): ResolvedChatOptions {
   for (const name of ["maxFrameBytes", "highWaterMark", "maxBufferedBytes", "maxReadBytes"] as const) {
     checkByteCount("create a chat", name, resolved[name]);
   }
+  checkUnread("create a chat", resolved.unread);
   for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
     if (Number.isFinite(resolved[name]) && resolved[name] >= 0) continue;
     throw new RangeError(
@@ -170,6 +175,16 @@ export function checkConn(conn: ChatConn): void {
     if (typeof conn?.[name] === "function") continue;
     throw new TypeError(`Cannot create a chat: expected a connection, got ${describe(conn)} without ${name}()`);
   }
+}
+
+/**
+ * Rejects unread input that is not bytes.
+ *
+ * @throws {TypeError} when it is given, and not a Uint8Array
+ */
+export function checkUnread(action: string, unread: unknown): void {
+  if (unread === undefined || unread instanceof Uint8Array) return;
+  throw new TypeError(`Cannot ${action}: unread is ${describe(unread)}, expected Uint8Array`);
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 
 import { describe } from "./errors.ts";
+import { isPromiseLike } from "./is_promise_like.ts";
 
 /** Makes output a chunk at a time, as in asynchat. An empty chunk is its end. */
 export interface Producer {
@@ -116,7 +117,7 @@ class ProducerSource implements Source {
 
   pull(): Uint8Array | null | Promise<Uint8Array | null> {
     const chunk = this.#producer.more();
-    return isPromise(chunk) ? Promise.resolve(chunk).then(endIfEmpty) : endIfEmpty(chunk);
+    return isPromiseLike<Uint8Array>(chunk) ? Promise.resolve(chunk).then(endIfEmpty) : endIfEmpty(chunk);
   }
 
   cancel(): void {} // asynchat's producers cannot be cancelled
@@ -146,17 +147,13 @@ class IteratorSource implements Source {
   pull(): Uint8Array | null | Promise<Uint8Array | null> {
     this.#iterator ??= this.#begin!();
     const result = this.#iterator.next();
-    return isPromise(result) ? Promise.resolve(result).then(valueOrEnd) : valueOrEnd(result);
+    return isPromiseLike<IteratorLike>(result) ? Promise.resolve(result).then(valueOrEnd) : valueOrEnd(result);
   }
 
   cancel(reason: unknown): unknown {
     // An iterator that was passed as an iterable may hold resources before its first pull: a stream's values() does.
     return (this.#iterator ?? this.#begin!()).return?.(reason);
   }
-}
-
-function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
 }
 
 function endIfEmpty(chunk: Uint8Array): Uint8Array | null {
