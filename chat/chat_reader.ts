@@ -4,11 +4,12 @@
  * @module
  */
 
-import { IncompleteFrameError } from "../core/errors.ts";
+import { asError, ChatTimeoutError, describe, IncompleteFrameError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
 import { decodeText } from "../core/text.ts";
-import { type ChatConn, checkByteCount } from "./options.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { type ChatConn, checkByteCount, checkUnread } from "./options.ts";
 
 /** The limits of a {@linkcode ChatReader}. */
 export interface ChatReaderOptions {
@@ -26,6 +27,20 @@ export interface ChatReaderOptions {
   maxReadBytes?: number;
   /** Bytes that were read from the connection before; they come first. Copied. */
   unread?: Uint8Array;
+  /** The source of time; tests pass their own. */
+  clock?: Clock;
+}
+
+/** The limits of one read of a {@linkcode ChatReader}. */
+export interface ReadOptions {
+  /** Ends the wait when it is aborted: the read rejects with its reason. */
+  signal?: AbortSignal;
+  /**
+   * How long the frame may take to arrive, in milliseconds.
+   *
+   * @default {Infinity}
+   */
+  timeoutMs?: number;
 }
 
 /**
@@ -51,9 +66,13 @@ export interface ChatReaderOptions {
  */
 export class ChatReader {
   readonly #conn: Pick<ChatConn, "read">;
-  readonly #input: FrameInput;
+  readonly #options: { readonly maxFrameBytes: number; readonly maxReadBytes: number };
+  readonly #clock: Clock;
+  #input: FrameInput;
   #pending = false; // a read() of the caller
+  #filling: Promise<Filled> | null = null; // a read of the connection; outlives an aborted read()
   #ended = false; // the peer's side
+  #fault: Error | null = null; // no later read can succeed
 
   /**
    * Creates a reader of a connection.
@@ -61,56 +80,54 @@ export class ChatReader {
    * @param conn The connection; no other code reads from it from here on.
    * @param options Limits.
    * @throws {RangeError} when a limit is not a whole number of at least 1
+   * @throws {TypeError} when `unread` is not a Uint8Array
    */
   constructor(conn: Pick<ChatConn, "read">, options: ChatReaderOptions = {}) {
-    const { maxFrameBytes = 65_536, maxReadBytes = 65_536 } = options;
+    const { maxFrameBytes = 65_536, maxReadBytes = 65_536, unread, clock = systemClock } = options;
     checkByteCount("create a reader", "maxFrameBytes", maxFrameBytes);
     checkByteCount("create a reader", "maxReadBytes", maxReadBytes);
+    checkUnread("create a reader", unread);
     this.#conn = conn;
-    this.#input = new FrameInput(maxFrameBytes, maxReadBytes, options.unread);
+    this.#options = { maxFrameBytes, maxReadBytes };
+    this.#clock = clock;
+    this.#input = new FrameInput(maxFrameBytes, maxReadBytes, unread);
   }
 
   /**
-   * Reads the next frame, without its terminator. At the end of the stream returns `null` when no frame has begun. Raw (`null`,
-   * `0`, `""`): returns what has arrived, as soon as there is any.
+   * Reads the next frame, without its terminator. At the end of the stream returns `null` when no frame has begun. Raw
+   * (`null`): returns what has arrived, as soon as there is any.
+   *
+   * When `signal` is aborted or `timeoutMs` have passed, the frame is left for the next read, which may have another
+   * terminator. After a `FrameTooLongError` or an error of the connection, every later read rejects with the same error.
    *
    * @param terminator How the frame ends, as for `AsyncChat.setTerminator`; another may be given each time.
+   * @param options Limits of this read.
    * @returns Bytes that the caller owns.
-   * @throws {FrameTooLongError} when it has more data than `maxFrameBytes`; what follows cannot be read as frames any more
+   * @throws {FrameTooLongError} when it has more data than `maxFrameBytes`
    * @throws {IncompleteFrameError} when the peer ends within the frame; its `partial` is what had come
+   * @throws {ChatTimeoutError} when `timeoutMs` have passed
    * @throws {TypeError} when it is not a terminator, or another read is pending
-   * @throws {RangeError} when a count is negative, fractional, or above `maxFrameBytes`
+   * @throws {RangeError} when a count is negative or fractional
    * @throws what the connection's `read` throws, as it comes
    */
-  async read(terminator: Terminator): Promise<Uint8Array | null> {
+  async read(terminator: Terminator, options: ReadOptions = {}): Promise<Uint8Array | null> {
     if (this.#pending) throw new TypeError("Cannot read: another read is pending, await it first");
-    const input = this.#input;
-    input.setTerminator(terminator);
-    const isRaw = input.getTerminator() === null;
+    if (this.#fault !== null) throw this.#fault;
+    options.signal?.throwIfAborted();
+    this.#input.setTerminator(terminator);
+    const interruption = interruptionOf(options, this.#clock);
     this.#pending = true;
     try {
-      for (;;) {
-        const result = input.next();
-        if (result === "frame") return input.takeData();
-        if (result === "too long") throw input.tooLongError();
-        if (result === "data") {
-          input.collectRange(input.bytes, input.pieceStart, input.pieceEnd);
-          if (isRaw) return input.takeData();
-        } else if (this.#ended) {
-          if (!input.collected) return null;
-          throw new IncompleteFrameError(input.takeData());
-        } else {
-          await this.#fill();
-        }
-      }
+      return await this.#readFrame(terminator === null, interruption);
     } finally {
+      interruption?.cancel();
       this.#pending = false;
     }
   }
 
   /** As `read()`, decoded as UTF-8; invalid bytes become U+FFFD. */
-  async readText(terminator: Terminator): Promise<string | null> {
-    const data = await this.read(terminator);
+  async readText(terminator: Terminator, options: ReadOptions = {}): Promise<string | null> {
+    const data = await this.read(terminator, options);
     return data === null ? null : decodeText(data, 0, data.length);
   }
 
@@ -119,12 +136,103 @@ export class ChatReader {
     return this.#input.matchedTerminator;
   }
 
-  async #fill(): Promise<void> {
-    const count = await this.#conn.read(this.#input.reserve());
-    if (count !== null) return this.#input.commit(count);
-    this.#ended = true;
-    this.#input.end();
+  async #readFrame(isRaw: boolean, interruption: Interruption | null): Promise<Uint8Array | null> {
+    const input = this.#input;
+    for (;;) {
+      const result = input.next();
+      if (result === "frame") return input.takeData();
+      if (result === "too long") throw this.#fault = input.tooLongError();
+      if (result === "data") {
+        input.collectRange(input.bytes, input.pieceStart, input.pieceEnd);
+        if (isRaw) return input.takeData();
+      } else if (this.#ended) {
+        if (!input.collected) return null;
+        throw new IncompleteFrameError(input.takeData()); // and then null: the stream has ended
+      } else {
+        await this.#fill(interruption);
+      }
+    }
   }
+
+  /** Waits for the next bytes. A read that is pending when the wait is interrupted is awaited again by the next. */
+  async #fill(interruption: Interruption | null): Promise<void> {
+    this.#filling ??= this.#readConn(this.#input);
+    const filled = await (interruption === null ? this.#filling : Promise.race([this.#filling, interruption.promise]));
+    if (filled === null) {
+      this.#rewind();
+      throw interruption!.reason();
+    }
+    this.#filling = null;
+    if (filled.error !== null) throw this.#fault = filled.error;
+    try {
+      if (filled.count === null) {
+        this.#ended = true;
+        this.#input.end();
+      } else if (filled.input === this.#input) {
+        this.#input.commit(filled.count);
+      } else {
+        this.#input.append(filled.space.subarray(0, filled.count));
+      }
+    } catch (error) {
+      throw this.#fault = asError(error);
+    }
+  }
+
+  async #readConn(input: FrameInput): Promise<Filled> {
+    const space = input.reserve();
+    try {
+      return { input, space, count: await this.#conn.read(space), error: null };
+    } catch (error) {
+      return { input, space, count: null, error: asError(error) };
+    }
+  }
+
+  /** Starts over in front of the current frame. The pending read keeps its space in the input that is replaced. */
+  #rewind(): void {
+    const { maxFrameBytes, maxReadBytes } = this.#options;
+    this.#input = new FrameInput(
+      maxFrameBytes,
+      maxReadBytes,
+      this.#input.takeFrameAndRest(),
+      this.#input.matchedTerminator,
+    );
+  }
+}
+
+/** The result of a read of the connection. */
+interface Filled {
+  input: FrameInput; // whose space it was read into
+  space: Uint8Array;
+  count: number | null;
+  error: Error | null;
+}
+
+/** What may end the wait of a read. */
+interface Interruption {
+  /** Fulfils with `null` when it is to end. */
+  promise: Promise<null>;
+  reason(): unknown;
+  cancel(): void;
+}
+
+/** The signal and the time limit of a read as one; `null` when there is neither. */
+function interruptionOf({ signal, timeoutMs = Infinity }: ReadOptions, clock: Clock): Interruption | null {
+  if (!(timeoutMs >= 0)) {
+    throw new RangeError(`Cannot read: timeoutMs is ${describe(timeoutMs)}, expected milliseconds`);
+  }
+  if (signal === undefined && timeoutMs === Infinity) return null;
+  let interrupt = () => {};
+  const promise = new Promise<null>((resolve) => interrupt = () => resolve(null));
+  const cancelTimeout = timeoutMs === Infinity ? () => {} : clock.after(timeoutMs, interrupt);
+  signal?.addEventListener("abort", interrupt, { once: true });
+  return {
+    promise,
+    reason: () => signal?.aborted ? signal.reason : new ChatTimeoutError("frame", timeoutMs),
+    cancel() {
+      cancelTimeout();
+      signal?.removeEventListener("abort", interrupt);
+    },
+  };
 }
 
 /**

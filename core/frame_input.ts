@@ -6,6 +6,7 @@
  * buffer moves (`reserve`), so no reader has to remember that.
  */
 
+import { concat } from "@std/bytes/concat";
 import { FrameTooLongError } from "./errors.ts";
 import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
@@ -26,11 +27,17 @@ export class FrameInput {
    * @param maxFrameBytes The limit of frames whose terminator has no limit of its own.
    * @param maxReadBytes The largest read.
    * @param unread Bytes received before; copied.
+   * @param matched The terminator of the frame before them.
    */
-  constructor(maxFrameBytes: number, maxReadBytes: number, unread: Uint8Array | undefined) {
+  constructor(
+    maxFrameBytes: number,
+    maxReadBytes: number,
+    unread: Uint8Array | undefined,
+    matched: Uint8Array | null = null,
+  ) {
     this.#maxFrameBytes = maxFrameBytes;
     this.#buffer = new ReceiveBuffer(maxReadBytes, unread);
-    this.#splitter = new FrameSplitter(this.#buffer, maxFrameBytes);
+    this.#splitter = new FrameSplitter(this.#buffer, maxFrameBytes, matched);
   }
 
   // -------------------------------------------------------------- reading
@@ -52,6 +59,17 @@ export class FrameInput {
     this.#emptyReads = count === 0 ? this.#emptyReads + 1 : 0;
     if (this.#emptyReads < MAX_EMPTY_READS) return;
     throw new Error(`Cannot read: the connection returned 0 bytes ${MAX_EMPTY_READS} times in a row`);
+  }
+
+  /** Takes in bytes that were read elsewhere. */
+  append(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const space = this.reserve();
+      const part = bytes.subarray(at, at + space.length);
+      space.set(part);
+      this.commit(part.length);
+      at += part.length;
+    }
   }
 
   /** No more bytes will come: what might have begun a terminator is data now. */
@@ -186,6 +204,11 @@ export class FrameInput {
   /** Returns a copy of the bytes that were received and not dispatched. */
   unread(): Uint8Array {
     return this.#buffer.filled.slice(this.#buffer.start);
+  }
+
+  /** Returns a copy of the collected part of the current frame, and of the bytes that follow it. */
+  takeFrameAndRest(): Uint8Array {
+    return concat([this.takeData(), this.#buffer.filled.subarray(this.#buffer.start)]);
   }
 
   /** Discards what was received: buffered bytes, the current frame, and what was collected. */

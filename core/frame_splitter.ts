@@ -77,10 +77,12 @@ export class FrameSplitter {
   /**
    * @param buffer The bytes to split; only the splitter consumes them.
    * @param limit The limit that applies again after a counted frame.
+   * @param matched What ended the frame before the first.
    */
-  constructor(buffer: ReceiveBuffer, limit: number) {
+  constructor(buffer: ReceiveBuffer, limit: number, matched: Uint8Array | null = null) {
     this.#buffer = buffer;
     this.#raw = toFraming(null, limit, "close");
+    this.#matched = matched;
   }
 
   /** Whether a terminator has been set. */
