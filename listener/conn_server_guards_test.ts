@@ -6,7 +6,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { FakeClock, type MemoryConn, memoryPair } from "../testing/mod.ts";
 import { Recorder, turns } from "../tests/recorder.ts";
-import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import type { ConnListener } from "./accept_loop.ts";
+import { ConnServer } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import type { ConnServerOptions, Servable } from "./types.ts";
 
 /** A listener whose connections a test hands over. */

@@ -1,5 +1,5 @@
 import type { ChatConn } from "../chat/options.ts";
-import type { Handshake } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import { ProxyHeaderError } from "../core/errors.ts";
 import { isInBlock, parseIp, parseIpBlock } from "./ip.ts";
 import { LONGEST_PROXY_HEADER, parseProxyHeader, type ProxyHeader } from "./proxy_header.ts";

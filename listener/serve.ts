@@ -5,7 +5,9 @@
  */
 
 import type { ChatServer, ConnServerOptions, Servable } from "./types.ts";
-import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import type { ConnListener } from "./accept_loop.ts";
+import { ConnServer } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import { listenUnix } from "./unix.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
 

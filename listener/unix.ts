@@ -1,4 +1,4 @@
-import type { ConnListener } from "./conn_server.ts";
+import type { ConnListener } from "./accept_loop.ts";
 
 /**
  * Listens on a socket in the file system, which is removed at the end.
