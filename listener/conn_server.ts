@@ -240,8 +240,8 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
 }
 
 /**
- * Loads what Deno needs for the stack of an error, while files can still be opened: Deno 2.9 opens one for the first stack
- * from a module, and panics when it cannot. Printing an error at EMFILE would end the process.
+ * Loads what Deno needs for the stack of an error, while files can still be opened: Deno 2.9 opens one for the first
+ * stack from a module, and panics when it cannot. Printing an error at EMFILE would end the process.
  */
 function prepareStacks(): void {
   void new Error().stack;

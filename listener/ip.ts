@@ -39,7 +39,7 @@ export function parseIpBlock(text: string): IpBlock | null {
   return { bytes, prefixLength: Number(prefix) };
 }
 
-/** Whether an address is in a block. A mapped address (`::ffff:192.0.2.1`, as a listener on `::` has it) counts as IPv4. */
+/** Whether an address is in a block. A mapped address (`::ffff:192.0.2.1`, of a listener on `::`) counts as IPv4. */
 export function isInBlock(address: Uint8Array, { bytes, prefixLength }: IpBlock): boolean {
   const own = bytes.length === 4 && isMapped(address) ? address.subarray(12) : address;
   if (own.length !== bytes.length) return false;

@@ -1,6 +1,6 @@
 /**
- * The header that a proxy sends first, with the client's address: HAProxy's PROXY protocol, version 1 (a line) and version 2
- * (binary). https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt
+ * The header that a proxy sends first, with the client's address: HAProxy's PROXY protocol, version 1 (a line) and
+ * version 2 (binary). https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt
  */
 
 import { formatIp, parseIp } from "./ip.ts";
@@ -41,8 +41,8 @@ export interface InvalidProxyHeader {
 }
 
 /**
- * Parses a header at the beginning of `bytes`, which are all that have arrived so far. Bytes after it are ignored, and so
- * are the extensions of version 2 (TLVs).
+ * Parses a header at the beginning of `bytes`, which are all that have arrived so far. Bytes after it are ignored, and
+ * so are the extensions of version 2 (TLVs).
  */
 export function parseProxyHeader(bytes: Uint8Array): ProxyHeader | IncompleteProxyHeader | InvalidProxyHeader {
   if (bytes.length === 0) return { missing: MIN_LINE_BYTES };

@@ -7,8 +7,8 @@ import { MAX_PROXY_HEADER_BYTES, parseProxyHeader, type ProxyHeader } from "./pr
 /** Which proxies are trusted, and the time limit of their header. */
 export interface ProxyProtocolOptions {
   /**
-   * The trusted proxies; a header from any other peer could be forged. Either addresses and blocks, such as `192.0.2.7`,
-   * `10.0.0.0/8`, `fd00::/8`; or a function called with the peer's address of each connection.
+   * The trusted proxies; a header from any other peer could be forged. Either addresses and blocks, such as
+   * `192.0.2.7`, `10.0.0.0/8`, `fd00::/8`; or a function called with the peer's address of each connection.
    */
   trusted: readonly string[] | ((addr: unknown) => boolean);
   /**
@@ -20,8 +20,8 @@ export interface ProxyProtocolOptions {
 }
 
 /**
- * Returns the handshake that reads a PROXY header and makes its addresses those of the connection. No byte after the header
- * is read.
+ * Returns the handshake that reads a PROXY header and makes its addresses those of the connection. No byte after the
+ * header is read.
  *
  * @throws {TypeError} when `trusted` is neither a list of addresses nor a function
  */

@@ -17,7 +17,8 @@ export interface ServeOptions extends ConnServerOptions {
   port?: number;
   /**
    * The file of a Unix socket to listen on instead; it is removed at the end. A socket left behind by a dead server is
-   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server ends.
+   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
+   * ends.
    */
   path?: string;
   /**
@@ -33,8 +34,8 @@ export interface ServeOptions extends ConnServerOptions {
    */
   tcpBacklog?: number;
   /**
-   * Whether to share the port with other processes and workers that set this: the kernel distributes the connections. Needs
-   * Linux and Deno's `--unstable-net`.
+   * Whether to share the port with other processes and workers that set this: the kernel distributes the connections.
+   * Needs Linux and Deno's `--unstable-net`.
    *
    * @default {false}
    */
@@ -47,16 +48,18 @@ export interface ServeOptions extends ConnServerOptions {
   /** The private key of the certificate, in PEM. */
   key?: string;
   /**
-   * The time limit of a TLS handshake, in milliseconds. At the limit the connection is closed, and `onError` is called with
-   * a `HandshakeTimeoutError`. (Deno 2.9 frees the socket only when the peer ends or continues it: denoland/deno#14547.)
+   * The time limit of a TLS handshake, in milliseconds. At the limit the connection is closed, and `onError` is called
+   * with a `HandshakeTimeoutError`. (Deno 2.9 frees the socket only when the peer ends or continues it:
+   * denoland/deno#14547.)
    *
    * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
    */
   handshakeTimeoutMs?: number;
   /**
-   * Accepts connections from proxies that send a header of the PROXY protocol (version 1 or 2) first. The client's address
-   * becomes the connection's `remoteAddr`, which `maxConnectionsPerAddress` counts. A connection without a valid header, or
-   * from another peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`: a header precedes TLS.
+   * Accepts connections from proxies that send a header of the PROXY protocol (version 1 or 2) first. The client's
+   * address becomes the connection's `remoteAddr`, which `maxConnectionsPerAddress` counts. A connection without a
+   * valid header, or from another peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`:
+   * a header precedes TLS.
    */
   proxyProtocol?: ProxyProtocolOptions;
   /** Called once with the address, when the server listens. */
@@ -64,17 +67,17 @@ export interface ServeOptions extends ConnServerOptions {
 }
 
 /**
- * Listens, and runs a chat on each connection. The server survives connections that are reset before they are accepted, a
- * lack of file descriptors, and errors in a chat.
+ * Listens, and runs a chat on each connection. The server survives connections that are reset before they are accepted,
+ * a lack of file descriptors, and errors in a chat.
  *
  * @param options Where to listen, and limits.
- * @param accept Makes the chat of a connection; the server runs it. When it throws, `onError` is called and that connection
- * is closed.
+ * @param accept Makes the chat of a connection; the server runs it. When it throws, `onError` is called and that
+ * connection is closed.
  * @returns The running server.
  * @throws {Deno.errors.AddrInUse} when the port is in use, and whatever else `Deno.listen` throws
  * @throws {RangeError} when a limit is not a number or too small
- * @throws {TypeError} when options exclude each other, `reusePort` is set without `--unstable-net`, `cert` and `key` are not a
- * certificate and its key, or `proxyProtocol.trusted` is neither a list of addresses nor a function
+ * @throws {TypeError} when options exclude each other, `reusePort` is set without `--unstable-net`, `cert` and `key`
+ * are not a certificate and its key, or `proxyProtocol.trusted` is neither a list of addresses nor a function
  *
  * @example
  * ```ts ignore

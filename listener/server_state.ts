@@ -12,7 +12,8 @@
  * - draining     the listener is closed, chats are ending
  * - finished     all chats have ended or were abandoned
  *
- * Invariants: an event that means nothing in a state changes nothing; after "stop" no state accepts; "finished" is final.
+ * Invariants: an event that means nothing in a state changes nothing; after "stop" no state accepts; "finished" is
+ * final.
  */
 
 /** Where a server is in its life. */

@@ -41,22 +41,22 @@ export interface ServerStats {
 /** The limits of a server, and where it reports errors. */
 export interface ConnServerOptions {
   /**
-   * The most connections at a time, those that are handshaking included. At the limit the server stops accepting: further
-   * connections wait in the kernel's backlog.
+   * The most connections at a time, those that are handshaking included. At the limit the server stops accepting:
+   * further connections wait in the kernel's backlog.
    *
    * @default {Infinity}
    */
   maxConnections?: number;
   /**
-   * The most connections at a time from one address. At the limit further ones are rejected: they are sent `refusal` and
-   * closed. Behind a proxy all connections have the proxy's address, unless `proxyProtocol` reveals the clients'.
+   * The most connections at a time from one address. At the limit further ones are rejected: they are sent `refusal`
+   * and closed. Behind a proxy all connections have the proxy's address, unless `proxyProtocol` reveals the clients'.
    *
    * @default {Infinity}
    */
   maxConnectionsPerAddress?: number;
   /**
-   * Sent to a rejected connection before closing it, such as FTP's `421 Too many connections\r\n`. At most 100 at a time are
-   * sent it; further ones are closed at once.
+   * Sent to a rejected connection before closing it, such as FTP's `421 Too many connections\r\n`. At most 100 at a
+   * time are sent it; further ones are closed at once.
    *
    * @default {""} no refusal is sent
    */
@@ -70,8 +70,8 @@ export interface ConnServerOptions {
   /** Stops the server and closes all connections at once when it is aborted. For a graceful stop call `shutdown()`. */
   signal?: AbortSignal;
   /**
-   * Called when a connection could not be accepted, its handshake failed (TLS, `proxyProtocol`), or no chat could be made for
-   * it. The server goes on.
+   * Called when a connection could not be accepted, its handshake failed (TLS, `proxyProtocol`), or no chat could be
+   * made for it. The server goes on.
    *
    * @default {console.error}
    */
@@ -91,8 +91,9 @@ export interface ChatServer extends AsyncDisposable {
   /** What has been counted so far; a copy. */
   readonly stats: ServerStats;
   /**
-   * Shuts down gracefully: stops accepting, calls `closeWhenDone()` on every chat, and after `drainTimeoutMs` closes those
-   * that have not ended. It does not wait longer for a hook that is still pending then. Later calls change nothing.
+   * Shuts down gracefully: stops accepting, calls `closeWhenDone()` on every chat, and after `drainTimeoutMs` closes
+   * those that have not ended. It does not wait longer for a hook that is still pending then. Later calls change
+   * nothing.
    *
    * @returns `finished`.
    */
