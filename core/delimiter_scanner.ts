@@ -84,7 +84,7 @@ export class DelimiterScanner {
   #windowSize = MIN_WINDOW; //         of the next scan
 
   /**
-   * Returns the first offset from `at` on where `delimiter` may begin: its first byte is there. Returns -1 when `bytes` has none.
+   * Returns the first offset from `at` on where `delimiter` may begin, or -1. Its first byte is at that offset.
    *
    * When a call has the same `bytes` and `delimiter` as the one before, its `at` must not be smaller.
    */
@@ -137,7 +137,7 @@ export class DelimiterScanner {
   }
 }
 
-/** Does what `Uint8Array.indexOf` does, whose call costs more than a loop over a few dozen bytes. */
+/** Replaces `Uint8Array.indexOf`: its call costs more than a loop over a few dozen bytes. */
 function indexOf(bytes: Uint8Array, byte: number, from: number): number {
   for (let at = from; at < bytes.length; at++) if (bytes[at] === byte) return at;
   return -1;

@@ -1,5 +1,5 @@
 /**
- * The error classes of this module: faults of the peer, and calls on a chat that is closed for sending.
+ * Defines the errors of this module: faults of the peer, and calls made too late.
  *
  * Bad arguments raise a plain `TypeError` or `RangeError`; errors of the network are passed on unchanged.
  *
@@ -13,7 +13,7 @@ import type { TimeoutKind } from "./time_limits.ts";
 export class FrameTooLongError extends Error {
   /** Maximum frame data in bytes, terminator excluded. */
   readonly limit: number;
-  /** Bytes received so far; the frame may be longer. */
+  /** Bytes received so far, of possibly more. */
   readonly received: number;
 
   /**
@@ -30,9 +30,9 @@ export class FrameTooLongError extends Error {
   }
 }
 
-/** Raised when the stream ends in the middle of a frame that a reader has asked for. */
+/** Raised when the stream ends in the middle of a frame. A reader raises it. */
 export class IncompleteFrameError extends Error {
-  /** Bytes received of the frame; the caller owns them. */
+  /** Bytes received; the caller owns them. */
   readonly partial: Uint8Array;
 
   /**
@@ -49,7 +49,7 @@ export class IncompleteFrameError extends Error {
 
 /** Raised when the peer exceeds one of the time limits of a chat. */
 export class ChatTimeoutError extends Error {
-  /** The limit: next byte, end of frame, or write. */
+  /** Which limit: "idle", "frame" or "write". */
   readonly kind: TimeoutKind;
   /** The time limit in milliseconds. */
   readonly limitMs: number;
@@ -113,7 +113,7 @@ export class ProxyHeaderError extends Error {
   }
 }
 
-/** Raised when unread plaintext is buffered at the start of TLS: an attacker may have injected it. */
+/** Raised when plaintext is buffered at the start of TLS. An attacker may have injected it. */
 export class UnreadPlaintextError extends Error {
   /** Bytes received ahead of the handshake. */
   readonly received: number;
@@ -130,7 +130,7 @@ export class UnreadPlaintextError extends Error {
   }
 }
 
-/** Raised when a TLS handshake or a PROXY header is not complete in time, before the chat starts. */
+/** Raised when a TLS handshake or a PROXY header is not complete in time. */
 export class HandshakeTimeoutError extends Error {
   /** The time limit in milliseconds. */
   readonly limitMs: number;
@@ -148,7 +148,7 @@ export class HandshakeTimeoutError extends Error {
   }
 }
 
-/** Raised by a call that needs a chat open for sending, when it is closing or closed. */
+/** Raised by a call that needs an open chat, when it is closing or closed. */
 export class ChatClosedError extends Error {
   /**
    * Creates the error of one call.
@@ -161,7 +161,7 @@ export class ChatClosedError extends Error {
   }
 }
 
-/** Returns how an error message names a value: by the class of an object, else by its type. */
+/** Returns the name of a value for an error message: its class or its type. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "object") return value.constructor?.name ?? "object";

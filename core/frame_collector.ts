@@ -14,7 +14,7 @@ const EMPTY = new Uint8Array(0);
 
 /** Storage up to this size is reused for the next frame. */
 const MAX_KEPT_CAPACITY = 4096;
-/** Results up to half a slab are cut from it: an allocation costs ten times as much. As Node's `Buffer.poolSize`. */
+/** Results up to half a slab share it: an allocation costs ten times as much. As Node's `Buffer.poolSize`. */
 const SLAB_BYTES = 8192;
 /** Above this a result is the storage itself. */
 const MAX_COPY = 1_048_576;

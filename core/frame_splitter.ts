@@ -20,12 +20,13 @@ import { describe, FrameTooLongError } from "./errors.ts";
 import { DelimiterScanner } from "./delimiter_scanner.ts";
 
 /**
- * How a frame ends: at a byte string (a `string` is encoded as UTF-8), at the first of several, after a count of bytes, or
- * never (`null`, `0`, `""`, empty bytes: raw, all input is data).
+ * How a frame ends: at a byte string, at the first of several, after a count, or never.
+ *
+ * A `string` is encoded as UTF-8. `null`, `0`, `""` and empty bytes mean raw: all input is data, and there are no frames.
  */
 export type Terminator = string | Uint8Array | number | null | readonly (string | Uint8Array)[];
 
-/** What to do with an oversized frame: close the chat, or discard the frame up to and with its terminator. */
+/** What to do with an oversized frame: close the chat, or discard it with its terminator. */
 export type TooLongPolicy = "close" | "discard";
 
 /** A result of {@linkcode FrameSplitter.next}. */
@@ -132,7 +133,7 @@ export class FrameSplitter {
     else this.#begin(framing);
   }
 
-  /** Returns a copy of the terminator in force, or of the one set while discarding; of a count, what is missing. */
+  /** Returns a copy of the terminator; of a count, what is missing. One set while discarding comes first. */
   getTerminator(): Uint8Array | number | null | readonly Uint8Array[] {
     const framing = this.#framingAfterDiscard ?? this.#framing;
     if (framing === null || isRaw(framing)) return null;
@@ -170,7 +171,7 @@ export class FrameSplitter {
     }
   }
 
-  /** Where the last `"data"` begins in the buffer's `filled`; valid until the buffer's next `reserve()`. */
+  /** Where the last `"data"` begins in the buffer's `filled`. Valid until its next `reserve()`. */
   get pieceStart(): number {
     return this.#pieceStart;
   }
@@ -201,7 +202,7 @@ export class FrameSplitter {
     if (this.#foundLength > 0) this.#foundLength = 0; // its terminator was cleared too, but it had come: the frame is complete
   }
 
-  /** Starts over, as on a new stream: no frame has begun, and no terminator was matched. The terminator stays. */
+  /** Starts over, as on a new stream. No frame has begun, no terminator was matched; the terminator stays. */
   restart(): void {
     if (this.#framing !== null) this.#begin(this.#framingAfterDiscard ?? this.#framing);
     this.#framingAfterDiscard = null;
@@ -262,8 +263,8 @@ export class FrameSplitter {
   }
 
   /**
-   * Returns where the data that begins at `from` ends: before the leftmost terminator (then `#foundLength` is set), before a
-   * partial one, with the count, or with the last byte.
+   * Returns where the data that begins at `from` ends. That is before the leftmost terminator (then `#foundLength` is set),
+   * before a partial one, with the count, or with the last byte.
    */
   #endOfData(framing: Framing, bytes: Uint8Array, from: number): number {
     if (framing.delimiter !== null) return this.#searchDelimiter(framing.delimiter, bytes, from);

@@ -9,7 +9,7 @@
 
 import { describe } from "./errors.ts";
 
-/** Makes output a chunk at a time, as in asynchat: an empty chunk is its end. */
+/** Makes output a chunk at a time, as in asynchat. An empty chunk is its end. */
 export interface Producer {
   /** Returns the next chunk, or a promise of it. The chunk is borrowed until the next call. */
   more(): Uint8Array | Promise<Uint8Array>;

@@ -10,7 +10,7 @@
  * The space adapts to the traffic: a read that fills it doubles the next, two in a row that use less than a quarter halve it.
  */
 
-/** The space for the first read: most commands fit, and 10,000 idle connections cost 10 MB. */
+/** The space for the first read. Most commands fit, and 10,000 idle connections cost 10 MB. */
 const MIN_READ = 1024;
 
 const EMPTY = new Uint8Array(0);

@@ -8,7 +8,7 @@
  * "idle" and "frame" stand still while the peer waits for us; a limit of 0 never expires.
  */
 
-/** What took too long: the peer's next byte, the end of a frame, or the peer's acceptance of output. */
+/** What took too long: the next byte, the end of a frame, or a write. */
 export type TimeoutKind = "idle" | "frame" | "write";
 
 /** The limits in milliseconds; 0 is no limit. */

@@ -125,7 +125,7 @@ export class WriteQueue {
     this.#sealed = true;
   }
 
-  /** Returns the producer to pull now; `null` when there is none, or output is to be written first. */
+  /** Returns the producer to pull now. `null` when there is none, or output must be written first. */
   source(): Source | null {
     // A borrowed chunk may be the producer's reused buffer: write it before pulling again.
     return this.#borrowedChunks > 0 || this.#readyBytes >= MAX_BLOCK ? null : this.current;
@@ -245,7 +245,7 @@ export class WriteQueue {
     }
   }
 
-  /** Returns the last block, enlarged if need be, when `size` bytes may be appended to it; else a new block. */
+  /** Returns a block with room for `size` bytes: the last one, enlarged if need be, or a new one. */
   #blockFor(size: number): Chunk {
     const last = this.#chunks.at(-1);
     if (last !== undefined && last.isBlock && last !== this.#writing) {
@@ -273,7 +273,7 @@ export class WriteQueue {
     this.#readyBytes += size;
   }
 
-  /** Completes a push that has no bytes left: it counts as written with the bytes before it. */
+  /** Completes a push without bytes left. It counts as written with the bytes before it. */
   #completePush(pushNumber: number): void {
     const last = this.#chunks.at(-1);
     if (last === undefined) this.#writtenCount = pushNumber;

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FakeClock } from "../testing/mod.ts";
 import { FakeConn, FakeListener, systemError } from "../tests/listener_fakes.ts";
-import { turns } from "../tests/recorder.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 import { AcceptLoop } from "./accept_loop.ts";
 import { ServerLifecycle } from "./server_state.ts";
 
@@ -37,7 +37,7 @@ Deno.test("AcceptLoop accepts the next connection at once after an error of one 
     systemError("Error", "EPROTO"),
   ];
   listener.offer(...errors, new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals(world.errors, errors);
   assertEquals({ conns: world.conns.length, timers: clock.pending, state: lifecycle.state }, {
     conns: 1,
@@ -52,27 +52,27 @@ Deno.test("AcceptLoop backs off from 5 ms to 1 s while resources are short, anew
   const delays: number[] = [];
   for (let i = 0; i < 10; i++) {
     listener.offer(systemError("Error", "EMFILE"));
-    await turns();
+    await flushMicrotasks();
     assertEquals(lifecycle.state, "backing off");
     const before = listener.accepts;
     let delay = 0;
     while (listener.accepts === before) {
       clock.advance(1);
       delay++;
-      await turns(5);
+      await flushMicrotasks(5);
     }
     assertEquals(lifecycle.state, "accepting");
     delays.push(delay);
   }
   assertEquals(delays, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   listener.offer(systemError("Error", "ENFILE"));
-  await turns();
+  await flushMicrotasks();
   clock.advance(5);
-  await turns();
+  await flushMicrotasks();
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ conns: world.conns.length, errors: world.errors.length, timers: clock.pending }, {
     conns: 2,
     errors: 11,
@@ -87,12 +87,12 @@ Deno.test("AcceptLoop backs off after anything that is not an error of one conne
     const accept = listener.accept;
     listener.accept = () => Promise.reject(thrown);
     listener.offer(systemError("ConnectionReset", "ECONNRESET"));
-    await turns();
+    await flushMicrotasks();
     assertEquals({ state: lifecycle.state, last: world.errors.at(-1) }, { state: "backing off", last: thrown });
     listener.accept = accept;
     listener.offer(new FakeConn());
     clock.advance(5);
-    await turns();
+    await flushMicrotasks();
     assertEquals(world.conns.length, 1);
     await stop();
   }
@@ -101,10 +101,10 @@ Deno.test("AcceptLoop backs off after anything that is not an error of one conne
 Deno.test("AcceptLoop that is resumed while it backs off accepts at once", async () => {
   const { listener, lifecycle, clock, loop, stop } = acceptLoop();
   listener.offer(systemError("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(listener.accepts, 1);
   loop.resume();
-  await turns();
+  await flushMicrotasks();
   assertEquals({ accepts: listener.accepts, timers: clock.pending, state: lifecycle.state }, {
     accepts: 2,
     timers: 0,
@@ -117,7 +117,7 @@ Deno.test("AcceptLoop calls accept only when there is capacity, and checks again
   const { listener, lifecycle, clock, world, loop, stop } = acceptLoop();
   world.capacity = 1;
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   const full = { accepts: 1, conns: 1, timers: 0, state: "full" };
   const now = () => ({
     accepts: listener.accepts,
@@ -127,11 +127,11 @@ Deno.test("AcceptLoop calls accept only when there is capacity, and checks again
   });
   assertEquals(now(), full);
   loop.resume();
-  await turns();
+  await flushMicrotasks();
   assertEquals(now(), full);
   world.capacity = 2;
   loop.resume();
-  await turns();
+  await flushMicrotasks();
   assertEquals(now(), { accepts: 2, conns: 2, timers: 0, state: "full" });
   await stop();
 });
@@ -143,7 +143,7 @@ Deno.test("AcceptLoop ends when stopped: while accepting, full, or backing off",
   full.listener.offer(new FakeConn());
   const backingOff = acceptLoop();
   backingOff.listener.offer(systemError("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals([accepting, full, backingOff].map(({ lifecycle }) => lifecycle.state), [
     "accepting",
     "full",
@@ -176,7 +176,7 @@ Deno.test("AcceptLoop does not back off when onError stops the server", async ()
   const { listener, clock, world, stop } = acceptLoop();
   world.onError = stop;
   listener.offer(systemError("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals({ accepts: listener.accepts, timers: clock.pending }, { accepts: 1, timers: 0 });
   await stop();
 });

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { captureErrors, FakeChat, FakeConn, FakeListener, fakeServer, stuckChat } from "../tests/listener_fakes.ts";
 import { systemError } from "../tests/listener_fakes.ts";
-import { turns } from "../tests/recorder.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { ChatServer } from "./types.ts";
 
@@ -10,10 +10,10 @@ import type { ChatServer } from "./types.ts";
 Deno.test("ConnServer runs a chat on each connection and counts those that are open", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, open: server.connections }, { chats: 2, open: 2 });
   chats[0]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(server.connections, 1);
   await server.shutdown();
   assertEquals({ open: server.connections, closed: listener.closed }, { open: 0, closed: true });
@@ -23,7 +23,7 @@ Deno.test("ConnServer reports an error of accept and goes on", async () => {
   const { listener, chats, errors, server } = fakeServer();
   const reset = systemError("ConnectionReset", "ECONNRESET");
   listener.offer(reset, new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, errors }, { chats: 1, errors: [reset] });
   await server.shutdown();
 });
@@ -31,10 +31,10 @@ Deno.test("ConnServer reports an error of accept and goes on", async () => {
 Deno.test("ConnServer that backs off accepts at once when a connection ends", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), systemError("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(listener.accepts, 2);
   chats[0]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(listener.accepts, 3);
   await server.shutdown();
 });
@@ -42,10 +42,10 @@ Deno.test("ConnServer that backs off accepts at once when a connection ends", as
 Deno.test("ConnServer at maxConnections accepts the next when one has ended", async () => {
   const { listener, chats, server } = fakeServer({ maxConnections: 2 });
   listener.offer(new FakeConn(), new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, accepts: listener.accepts }, { chats: 2, accepts: 2 });
   chats[1]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, accepts: listener.accepts }, { chats: 3, accepts: 3 });
   await server.shutdown();
 });
@@ -54,7 +54,7 @@ Deno.test("ConnServer at maxConnectionsPerAddress sends the refusal, and accepts
   const { listener, clock, chats, server } = fakeServer({ maxConnectionsPerAddress: 2, refusal: "421 Too many\r\n" });
   const conns = ["a", "a", "a", "b"].map((address) => new FakeConn(address));
   listener.offer(...conns);
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, refused: server.stats.refused }, { chats: 3, refused: 1 });
   assertEquals(conns.map(({ written, closed }) => ({ written, closed })), [
     { written: "", closed: false },
@@ -65,9 +65,9 @@ Deno.test("ConnServer at maxConnectionsPerAddress sends the refusal, and accepts
   clock.advance(2_000); // the peer does not end its side
   assertEquals(conns[2]!.closed, true);
   chats[0]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   listener.offer(new FakeConn("a"));
-  await turns();
+  await flushMicrotasks();
   assertEquals({ chats: chats.length, open: server.connections, timers: clock.pending }, {
     chats: 4,
     open: 3,
@@ -80,7 +80,7 @@ Deno.test("ConnServer without a refusal closes a rejected connection at once", a
   const { listener, server } = fakeServer({ maxConnectionsPerAddress: 1 });
   const rejected = new FakeConn();
   listener.offer(new FakeConn(), rejected);
-  await turns();
+  await flushMicrotasks();
   assertEquals({ closed: rejected.closed, written: rejected.written }, { closed: true, written: "" });
   await server.shutdown();
 });
@@ -89,7 +89,7 @@ Deno.test("ConnServer.shutdown() closes the connections that are being rejected,
   const { listener, clock, server } = fakeServer({ maxConnectionsPerAddress: 1, refusal: "no" });
   const conns = Array.from({ length: 102 }, () => new FakeConn());
   listener.offer(...conns);
-  await turns(2_000);
+  await flushMicrotasks(2_000);
   assertEquals({
     refused: conns.filter(({ written }) => written === "no").length,
     closed: conns.filter(({ closed }) => closed).length,
@@ -110,7 +110,7 @@ Deno.test("ConnServer closes a connection for which accept throws, reports it, a
   });
   const conn = new FakeConn();
   listener.offer(conn, new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ closed: conn.closed, errors, chats: chats.length }, { closed: true, errors: [boom], chats: 1 });
   await server.shutdown();
 });
@@ -124,9 +124,9 @@ Deno.test("ConnServer survives a chat whose run() rejects, and an onError that t
       },
     });
     listener.offer(new FakeConn());
-    await turns();
+    await flushMicrotasks();
     chats[0]!.ended.reject(new Error("a bug"));
-    await turns();
+    await flushMicrotasks();
     assertEquals(server.connections, 0);
     await server.shutdown();
   });
@@ -139,7 +139,7 @@ Deno.test("ConnServer without onError reports to console.error", async () => {
     const listener = new FakeListener();
     const server = new ConnServer(listener, {}, () => new FakeChat());
     listener.offer(reset);
-    await turns();
+    await flushMicrotasks();
     await server.shutdown();
   });
   assertEquals(printed, [["Cannot serve a connection:", reset]]);
@@ -148,7 +148,7 @@ Deno.test("ConnServer without onError reports to console.error", async () => {
 Deno.test("ConnServer.stats counts chats that are open and chats that have ended", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), new FakeConn(), new FakeConn(), systemError("ConnectionReset", "ECONNRESET"));
-  await turns();
+  await flushMicrotasks();
   const counts = [{ bytesReceived: 1, bytesSent: 10, framesReceived: 100 }, {}, { bytesReceived: 2 }];
   counts.forEach((count, i) => Object.assign(chats[i]!, count));
   const expected = { accepted: 3, refused: 0, acceptErrors: 1, bytesReceived: 3, bytesSent: 10, framesReceived: 100 };
@@ -156,7 +156,7 @@ Deno.test("ConnServer.stats counts chats that are open and chats that have ended
   Object.assign(chats[1]!, { closeReason: systemError("BrokenPipe", "EPIPE") });
   chats[0]!.ended.resolve();
   chats[1]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(server.stats, { ...expected, open: 1, closes: { done: 1, BrokenPipe: 1 } });
   await server.shutdown();
   assertEquals(server.stats, { ...expected, open: 0, closes: { done: 2, BrokenPipe: 1 } });
@@ -167,17 +167,17 @@ Deno.test("ConnServer.stats counts chats that are open and chats that have ended
 Deno.test("ConnServer.shutdown() calls closeWhenDone() on every chat once and waits for them", async () => {
   const { listener, clock, chats, server } = fakeServer({ drainTimeoutMs: 1_000 }, stuckChat);
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   let isFinished = false;
   const finished = server.shutdown().then(() => isFinished = true);
   server.shutdown();
-  await turns();
+  await flushMicrotasks();
   assertEquals({ calls: chats.map(({ calls }) => calls), isFinished }, {
     calls: [["closeWhenDone"], ["closeWhenDone"]],
     isFinished: false,
   });
   chats[0]!.ended.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals({ open: server.connections, isFinished }, { open: 1, isFinished: false });
   chats[1]!.ended.resolve();
   await finished;
@@ -187,7 +187,7 @@ Deno.test("ConnServer.shutdown() calls closeWhenDone() on every chat once and wa
 Deno.test("ConnServer.shutdown() closes chats at the deadline, and abandons those that stay", async () => {
   const { listener, clock, chats, server } = fakeServer({ drainTimeoutMs: 1_000 }, stuckChat);
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   const finished = server.shutdown();
   clock.advance(999);
   assertEquals(chats[0]!.calls, ["closeWhenDone"]);
@@ -204,7 +204,7 @@ Deno.test("ConnServer closes everything at once when its signal is aborted, befo
     if (early) controller.abort();
     const { listener, clock, chats, server } = fakeServer({ signal: controller.signal });
     if (!early) listener.offer(new FakeConn());
-    await turns();
+    await flushMicrotasks();
     controller.abort();
     await server.finished;
     assertEquals({ closed: listener.closed, calls: chats.map(({ calls }) => calls) }, {
@@ -220,7 +220,7 @@ Deno.test("ConnServer whose signal is aborted during shutdown() closes the drain
   const controller = new AbortController();
   const { listener, clock, chats, server } = fakeServer({ signal: controller.signal }, stuckChat);
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   const finished = server.shutdown();
   controller.abort();
   assertEquals(chats[0]!.calls, ["closeWhenDone", "close"]);
@@ -232,7 +232,7 @@ Deno.test("ConnServer whose signal is aborted during shutdown() closes the drain
 Deno.test("ConnServer.shutdown() ends a backoff", async () => {
   const { listener, clock, server } = fakeServer();
   listener.offer(systemError("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(clock.pending, 1);
   await server.shutdown();
   assertEquals(clock.pending, 0);
@@ -241,7 +241,7 @@ Deno.test("ConnServer.shutdown() ends a backoff", async () => {
 Deno.test("ConnServer.shutdown() closes a connection that is accepted in that turn", async () => {
   const { listener, chats, server } = fakeServer();
   const conn = new FakeConn();
-  await turns();
+  await flushMicrotasks();
   listener.offer(conn);
   await server.shutdown();
   assertEquals({ closed: conn.closed, chats: chats.length }, { closed: true, chats: 0 });
@@ -255,7 +255,7 @@ Deno.test("ConnServer.shutdown() inside accept still runs that chat, and waits f
     return chat;
   });
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals({ open: server.connections, calls: chat.calls }, { open: 1, calls: [] });
   chat.ended.resolve();
   await server.finished;

@@ -4,8 +4,8 @@ import type { ServerStats } from "./types.ts";
 import { AsyncChat, HandshakeTimeoutError, ProxyHeaderError, serve, type ServeOptions } from "../mod.ts";
 import { readProxyHeader } from "./proxy_protocol.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { hasNet } from "../tests/permissions.ts";
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
 const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
 const LINE = bytes("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n");
@@ -142,7 +142,7 @@ async function read(conn: Deno.Conn): Promise<string> {
 
 Deno.test({
   name: "serve() gives a chat the address of the proxy's client, and the bytes after the header",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, errors } = proxied();
     assertEquals(await ask(port, concat([LINE, bytes("one\n")])), "192.0.2.1 one\n");
@@ -156,7 +156,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() closes one connection for an invalid header, calls onError, and goes on",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, nextError } = proxied();
     const bad: [Uint8Array, string][] = [
@@ -184,7 +184,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() closes a connection from a peer that is not trusted, without reading",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, nextError } = proxied({ proxyProtocol: { trusted: ["192.0.2.0/24"] } });
     assertEquals(await ask(port, LINE, bytes("hello\n")), "");
@@ -197,7 +197,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() accepts others while it awaits a header, and closes one that is too slow",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const clock = new FakeClock();
     const { server, port, nextError } = proxied({ clock });
@@ -218,7 +218,7 @@ Deno.test({
 
 Deno.test({
   name: "maxConnections counts connections that await a header; shutdown() closes them",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, errors } = proxied({ maxConnections: 1 });
     using silent = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -243,7 +243,7 @@ Deno.test({
 
 Deno.test({
   name: "maxConnectionsPerAddress counts the addresses of a proxy's clients",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port } = proxied({ maxConnectionsPerAddress: 1, refusal: "full\n" });
     using first = await Deno.connect({ hostname: "127.0.0.1", port });

@@ -1,6 +1,8 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { AsyncChat } from "../mod.ts";
 import { FakeChat } from "../tests/listener_fakes.ts";
+import { local, portOf } from "../tests/local_server.ts";
+import { hasNet } from "../tests/permissions.ts";
 import { serve } from "./serve.ts";
 
 Deno.test("serve() throws for a limit that is not a number or too small", () => {
@@ -17,9 +19,6 @@ Deno.test("serve() throws for a limit that is not a number or too small", () => 
 
 // -------------------------------------------------------------------------------------------------------- real sockets
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
-const local = { hostname: "127.0.0.1", port: 0 };
-
 class Echo extends AsyncChat {
   protected override handleConnect() {
     this.setTerminator("\n");
@@ -28,8 +27,6 @@ class Echo extends AsyncChat {
     this.push(`${this.takeText()}\n`);
   }
 }
-
-const portOf = (server: { addr: Deno.Addr }) => (server.addr as Deno.NetAddr).port;
 
 /** Sends a line to an echo server and returns the answer. */
 async function ask(port: number, line: string): Promise<string> {
@@ -41,7 +38,7 @@ async function ask(port: number, line: string): Promise<string> {
 
 Deno.test({
   name: "serve() serves many connections over TCP, and can listen again on its port once finished",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const listened: Deno.Addr[] = [];
     const server = serve(
@@ -60,7 +57,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() survives clients that connect and close at once",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve({ ...local, onError: () => {} }, (conn) => new Echo(conn));
     for (let i = 0; i < 200; i++) (await Deno.connect({ hostname: "127.0.0.1", port: portOf(server) })).close();
@@ -70,7 +67,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() rejects one too many of an address; the refusal arrives despite unread input",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const options = { ...local, maxConnectionsPerAddress: 1, refusal: "421 Too many\n" };
     await using server = serve(options, (conn) => new Echo(conn));
@@ -91,7 +88,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() throws what Deno.listen throws, and closes the listener when onListen throws",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve(local, (conn) => new Echo(conn));
     const port = portOf(server);
@@ -112,7 +109,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends a chat that has no terminator, and serves the next",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     class Unset extends AsyncChat {
       protected override foundTerminator() {}

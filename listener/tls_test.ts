@@ -1,5 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { canRun, type Certificate, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { type Certificate, makeCertificate } from "../tests/certificates.ts";
+import { serveLocally } from "../tests/local_server.ts";
+import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 import { AsyncChat, type ChatConn, HandshakeTimeoutError, serve, type ServeOptions } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
 
@@ -36,25 +38,9 @@ class Ask extends Echo {
   }
 }
 
-/** A server over TLS, its chats in order, and the errors that it reported. */
-function serveTls(certificate: Certificate, options: Partial<ServeOptions> = {}) {
-  const chats: Echo[] = [];
-  let reported = Promise.withResolvers<unknown>();
-  let made = Promise.withResolvers<Echo>();
-  const { cert, key } = certificate;
-  const onError = (error: unknown) => reported.resolve(error);
-  const server = serve({ hostname: "127.0.0.1", port: 0, cert, key, onError, ...options }, (conn) => {
-    const chat = new Echo(conn);
-    chats.push(chat);
-    made.resolve(chat);
-    return chat;
-  });
-  return {
-    server,
-    port: (server.addr as Deno.NetAddr).port,
-    nextError: () => reported.promise.finally(() => reported = Promise.withResolvers()),
-    nextChat: () => made.promise.finally(() => made = Promise.withResolvers()),
-  };
+/** An echo server over TLS. */
+function serveTls({ cert, key }: Certificate, options: Partial<ServeOptions> = {}) {
+  return serveLocally((conn) => new Echo(conn), { cert, key, ...options });
 }
 
 /** Shows that a server still answers. */
@@ -71,7 +57,7 @@ async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
 
 Deno.test({
   name: "serve() with cert and key speaks TLS, a chat is its client, and both end normally",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -88,7 +74,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat over TLS ends with UnexpectedEof when the peer ends without close_notify",
-  ignore: !hasCertificates || !canRun("python3"),
+  ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -122,7 +108,7 @@ exec(sys.argv[3])
 
 Deno.test({
   name: "serve() answers openssl s_client, which checks its certificate",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -147,7 +133,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() closes one connection for a failed handshake, calls onError, and goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     using other = makeCertificate();
@@ -181,7 +167,7 @@ Deno.test({
 
 Deno.test({
   name: "a client fails on a certificate that is expired or for another name; the server goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using expired = makeCertificate(-1);
     const { server, port, nextError } = serveTls(expired);
@@ -207,7 +193,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() accepts others during a TLS handshake, and closes one that is too slow",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const clock = new FakeClock();
@@ -230,7 +216,7 @@ Deno.test({
 
 Deno.test({
   name: "maxConnectionsPerAddress counts handshaking connections; one too many gets no refusal",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextError } = serveTls(certificate, { maxConnectionsPerAddress: 1, refusal: "full\n" });
@@ -247,7 +233,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() throws for a key of another certificate, and for what is not PEM",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   fn() {
     using one = makeCertificate();
     using two = makeCertificate();
