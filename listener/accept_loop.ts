@@ -1,5 +1,6 @@
 import type { Clock } from "../chat/clock.ts";
 import type { ServerLifecycle } from "./server_state.ts";
+import { loadStackSources } from "./stack_sources.ts";
 
 /** What a server needs of a listener: `Deno.Listener` fits. */
 export interface ConnListener<Conn> {
@@ -58,6 +59,7 @@ export class AcceptLoop<Conn extends { close(): void }> {
 
   /** Accepts until `stop()`. Never rejects. */
   async run(): Promise<void> {
+    loadStackSources();
     while (!this.#lifecycle.stopped) {
       if (!this.#events.hasCapacity()) {
         if (this.#lifecycle.transition("limit reached")) await this.#pause();

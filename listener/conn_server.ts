@@ -14,7 +14,7 @@ import type { ChatConn } from "../chat/options.ts";
 import { AcceptLoop, type ConnListener } from "./accept_loop.ts";
 import { addressOf, Admission, NO_ADDRESS } from "./admission.ts";
 import { Counters } from "./counters.ts";
-import { type Handshake, shakeHands } from "./handshake.ts";
+import { type Handshake, Handshakes } from "./handshake.ts";
 import { closeQuietly, Rejections } from "./rejection.ts";
 import { ServerLifecycle } from "./server_state.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./types.ts";
@@ -23,7 +23,6 @@ import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./typ
 export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #listener: ConnListener<Conn>;
   readonly #accept: (conn: Conn) => Servable;
-  readonly #handshake: Handshake<Conn> | undefined;
   readonly #drainTimeoutMs: number;
   readonly #onError: (error: unknown) => void;
   readonly #clock: Clock;
@@ -34,7 +33,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #admission: Admission;
   readonly #rejections: Rejections;
   readonly #counters = new Counters();
-  readonly #handshaking = new Set<Conn>();
+  readonly #handshakes: Handshakes<Conn> | null;
   readonly #chats = new Map<Servable, string>(); // with the peer's address
   #onEnded: () => void = () => {}; // a chat or handshake ended
   #cancelDeadline: () => void = () => {};
@@ -55,12 +54,12 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   ) {
     this.#listener = listener;
     this.#accept = accept;
-    this.#handshake = handshake;
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
     this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", error));
     this.#clock = options.clock ?? systemClock;
     this.#signal = options.signal;
     this.#admission = new Admission(options.maxConnections ?? Infinity, options.maxConnectionsPerAddress ?? Infinity);
+    this.#handshakes = handshake === undefined ? null : new Handshakes(handshake, this.#clock);
     this.#rejections = new Rejections(options.refusal ?? "", this.#clock);
     this.#acceptLoop = new AcceptLoop(listener, this.#lifecycle, this.#clock, {
       hasCapacity: () => !this.#admission.full,
@@ -68,7 +67,6 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
       onError: (error) => this.#report(error),
     });
     this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
-    prepareStacks();
     this.#signal?.addEventListener("abort", this.#abort);
     void this.#run();
     if (this.#signal?.aborted) this.#abort();
@@ -101,11 +99,11 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   // ------------------------------------------------- a connection comes in
 
   #accepted(conn: Conn): void {
-    const handshake = this.#handshake;
-    const address = handshake?.revealsAddress ? NO_ADDRESS : addressOf(conn);
-    if (!this.#admission.acquireSlot(address)) this.#reject(conn, handshake === undefined);
-    else if (handshake === undefined) this.#startChat(conn, address);
-    else void this.#shakeHands(conn, address, handshake);
+    const handshakes = this.#handshakes;
+    const address = handshakes?.revealAddress ? NO_ADDRESS : addressOf(conn);
+    if (!this.#admission.acquireSlot(address)) this.#reject(conn, handshakes === null);
+    else if (handshakes === null) this.#startChat(conn, address);
+    else void this.#shakeHands(conn, address, handshakes);
   }
 
   /** Closes a connection above a limit. Before its handshake the peer would not understand a refusal. */
@@ -115,17 +113,15 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     else closeQuietly(conn);
   }
 
-  async #shakeHands(conn: Conn, address: string, handshake: Handshake<Conn>): Promise<void> {
+  async #shakeHands(conn: Conn, address: string, handshakes: Handshakes<Conn>): Promise<void> {
     let done = false;
     let failure: unknown;
-    this.#handshaking.add(conn);
     try {
-      await shakeHands(conn, handshake, this.#clock);
+      await handshakes.run(conn);
       done = !this.#lifecycle.stopped; // else `#stop` has closed the connection
     } catch (error) {
       failure = error;
     }
-    this.#handshaking.delete(conn);
     if (done) this.#handshakeDone(conn, address);
     else this.#handshakeFailed(conn, address, failure);
     this.#onEnded();
@@ -204,7 +200,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   #stop(): boolean {
     if (!this.#lifecycle.transition("stop")) return false;
     this.#acceptLoop.stop();
-    for (const conn of this.#handshaking) closeQuietly(conn);
+    this.#handshakes?.close();
     this.#rejections.close();
     return true;
   }
@@ -225,7 +221,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   /** Accepts until the server is stopped, and waits for chats and handshakes to end. */
   async #run(): Promise<void> {
     await this.#acceptLoop.run();
-    while (this.#chats.size + this.#handshaking.size > 0) {
+    while (this.#chats.size + (this.#handshakes?.size ?? 0) > 0) {
       await new Promise<void>((resolve) => this.#onEnded = resolve);
     }
     this.#finish();
@@ -237,12 +233,4 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#resolveFinished();
   }
-}
-
-/**
- * Loads what Deno needs for the stack of an error, while files can still be opened: Deno 2.9 opens one for the first
- * stack from a module, and panics when it cannot. Printing an error at EMFILE would end the process.
- */
-function prepareStacks(): void {
-  void new Error().stack;
 }

@@ -1,0 +1,9 @@
+/**
+ * Makes Deno load the sources of the modules on the stack, for the stacks of later errors. Deno 2.9 opens a file for each, and
+ * panics when it cannot: without this, printing an error of `accept` when out of file descriptors would end the process.
+ *
+ * @param error An error whose class is in a module of its own.
+ */
+export function loadStackSources(error: Error = new Error()): void {
+  void error.stack;
+}
