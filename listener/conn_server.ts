@@ -100,7 +100,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
 
   #accepted(conn: Conn): void {
     const handshakes = this.#handshakes;
-    const address = handshakes?.revealAddress ? NO_ADDRESS : addressOf(conn);
+    const address = handshakes?.revealsAddress ? NO_ADDRESS : addressOf(conn);
     if (!this.#admission.acquireSlot(address)) this.#reject(conn, handshakes === null);
     else if (handshakes === null) this.#startChat(conn, address);
     else void this.#shakeHands(conn, address, handshakes);
@@ -209,7 +209,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   #closeChats(): void {
     this.#cancelDeadline();
     for (const chat of this.#chats.keys()) chat.close();
-    if (this.#chats.size > 0) this.#cancelDeadline = this.#clock.after(0, () => this.#abandonChats());
+    this.#cancelDeadline = this.#clock.after(0, () => this.#abandonChats());
   }
 
   /** Waits no longer for hooks that are still pending. */

@@ -1,6 +1,14 @@
 import { assertEquals } from "@std/assert";
-import { captureErrors, FakeChat, FakeConn, FakeListener, fakeServer, stuckChat } from "../tests/listener_fakes.ts";
-import { systemError } from "../tests/listener_fakes.ts";
+import {
+  captureErrors,
+  FakeChat,
+  FakeConn,
+  FakeHandshake,
+  FakeListener,
+  fakeServer,
+  stuckChat,
+  systemError,
+} from "../tests/listener_fakes.ts";
 import { flushMicrotasks } from "../tests/recorder.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { ChatServer } from "./types.ts";
@@ -74,6 +82,27 @@ Deno.test("ConnServer at maxConnectionsPerAddress sends the refusal, and accepts
     timers: 0,
   });
   await server.shutdown();
+});
+
+Deno.test("ConnServer counts the address that a handshake reveals, not the one before", async () => {
+  const handshake = new FakeHandshake(true);
+  const options = { maxConnections: 2, maxConnectionsPerAddress: 1, refusal: "no" };
+  const { listener, chats, server } = fakeServer(options, undefined, handshake);
+  const conns = [1, 2, 3].map(() => new FakeConn("proxy"));
+  listener.offer(...conns);
+  await flushMicrotasks();
+  const counts = () => ({ handshakes: handshake.pending.length, chats: chats.length, refused: server.stats.refused });
+  assertEquals(counts(), { handshakes: 2, chats: 0, refused: 0 });
+  for (const at of [0, 1]) {
+    conns[at]!.remoteAddr.hostname = "client";
+    handshake.pending[at]!.resolve();
+    await flushMicrotasks();
+  }
+  assertEquals(counts(), { handshakes: 3, chats: 1, refused: 1 }); // the slot of the second is released
+  assertEquals(conns.map(({ written }) => written), ["", "no", ""]);
+  const finished = server.shutdown();
+  handshake.pending[2]!.reject(new Error("closed"));
+  await finished;
 });
 
 Deno.test("ConnServer without a refusal closes a rejected connection at once", async () => {
@@ -245,6 +274,24 @@ Deno.test("ConnServer.shutdown() closes a connection that is accepted in that tu
   listener.offer(conn);
   await server.shutdown();
   assertEquals({ closed: conn.closed, chats: chats.length }, { closed: true, chats: 0 });
+});
+
+Deno.test("ConnServer.shutdown() closes handshaking connections, waits for them, and starts no chat", async () => {
+  for (const outcome of ["completes", "fails"]) {
+    const handshake = new FakeHandshake();
+    const { listener, chats, errors, server } = fakeServer({}, undefined, handshake);
+    const conn = new FakeConn();
+    listener.offer(conn);
+    await flushMicrotasks();
+    let isFinished = false;
+    const finished = server.shutdown().then(() => isFinished = true);
+    await flushMicrotasks();
+    assertEquals({ closed: conn.closed, isFinished }, { closed: true, isFinished: false });
+    if (outcome === "completes") handshake.pending[0]!.resolve();
+    else handshake.pending[0]!.reject(new Error("closed"));
+    await finished;
+    assertEquals({ outcome, chats: chats.length, errors }, { outcome, chats: 0, errors: [] });
+  }
 });
 
 Deno.test("ConnServer.shutdown() inside accept still runs that chat, and waits for it", async () => {

@@ -29,7 +29,7 @@ export class Handshakes<Conn extends ChatConn> {
   }
 
   /** Whether the peer's address is known only after the handshake. */
-  get revealAddress(): boolean {
+  get revealsAddress(): boolean {
     return this.#handshake.revealsAddress === true;
   }
 

@@ -30,7 +30,7 @@ export interface ProxyHeader {
   destination?: ProxyAddr;
 }
 
-/** An incomplete header: at least `missing` more bytes belong to it, so that reading these reads nothing after it. */
+/** An incomplete header. At least `missing` more bytes belong to it: reading these reads nothing after it. */
 export interface IncompleteProxyHeader {
   missing: number;
 }

@@ -7,7 +7,7 @@ const WRITE_TIMEOUT_MS = 2_000;
 /** While this many rejections are pending, further connections are closed without a refusal. */
 const MAX_REJECTIONS = 100;
 
-/** Sends a refusal and closes gracefully, so that it arrives although the peer may be sending. */
+/** Sends a refusal and closes gracefully, so that it arrives despite unread input. */
 class Rejection extends AsyncChat {
   readonly #refusal: Uint8Array;
 

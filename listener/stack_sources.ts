@@ -1,6 +1,6 @@
 /**
- * Makes Deno load the sources of the modules on the stack, for the stacks of later errors. Deno 2.9 opens a file for each, and
- * panics when it cannot: without this, printing an error of `accept` when out of file descriptors would end the process.
+ * Loads the sources of the modules on the stack, for the stacks of later errors. Deno 2.9 opens a file for each when it is
+ * first needed, and panics when it cannot: printing an error when out of files would end the process.
  *
  * @param error An error whose class is in a module of its own.
  */

@@ -70,8 +70,8 @@ export interface ConnServerOptions {
   /** Stops the server and closes all connections at once when it is aborted. For a graceful stop call `shutdown()`. */
   signal?: AbortSignal;
   /**
-   * Called when a connection could not be accepted, its handshake failed (TLS, `proxyProtocol`), or no chat could be
-   * made for it. The server goes on.
+   * Called when a connection fails before its chat starts. The server goes on. `accept` of the listener failed, or the
+   * handshake (TLS, `proxyProtocol`), or no chat could be made.
    *
    * @default {console.error}
    */

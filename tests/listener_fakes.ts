@@ -3,6 +3,7 @@
 import type { ChatConn } from "../chat/options.ts";
 import type { ConnListener } from "../listener/accept_loop.ts";
 import { ConnServer } from "../listener/conn_server.ts";
+import type { Handshake } from "../listener/handshake.ts";
 import type { ConnServerOptions, Servable } from "../listener/types.ts";
 import { FakeClock } from "../testing/mod.ts";
 
@@ -93,8 +94,29 @@ export function stuckChat(): FakeChat {
   return Object.assign(new FakeChat(), { stuck: true });
 }
 
+/** A handshake that ends when the test resolves or rejects its member of `pending`. */
+export class FakeHandshake implements Handshake<FakeConn> {
+  readonly name = "test handshake";
+  readonly timeoutMs = 1_000;
+  readonly revealsAddress: boolean;
+  readonly pending: PromiseWithResolvers<void>[] = [];
+
+  constructor(revealsAddress = false) {
+    this.revealsAddress = revealsAddress;
+  }
+  run() {
+    const handshake = Promise.withResolvers<void>();
+    this.pending.push(handshake);
+    return handshake.promise;
+  }
+}
+
 /** A server on a fake listener, with the chats that it made and the errors that it reported. */
-export function fakeServer(options: ConnServerOptions = {}, makeChat: () => FakeChat = () => new FakeChat()) {
+export function fakeServer(
+  options: ConnServerOptions = {},
+  makeChat: () => FakeChat = () => new FakeChat(),
+  handshake?: FakeHandshake,
+) {
   const listener = new FakeListener();
   const clock = new FakeClock();
   const chats: FakeChat[] = [];
@@ -104,7 +126,7 @@ export function fakeServer(options: ConnServerOptions = {}, makeChat: () => Fake
     const chat = makeChat();
     chats.push(chat);
     return chat;
-  });
+  }, handshake);
   return { listener, clock, chats, errors, server };
 }
 
