@@ -20,8 +20,8 @@ export interface ProxyProtocolOptions {
 }
 
 /**
- * Returns the handshake that reads a PROXY header and applies its addresses to the connection. No byte after the header is
- * read.
+ * Returns the handshake that reads a PROXY header and applies its addresses to the connection. No byte after the header
+ * is read.
  *
  * @throws {TypeError} when `trusted` is neither a list of addresses nor a function
  */

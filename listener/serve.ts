@@ -34,8 +34,8 @@ export interface ServeOptions extends ConnServerOptions {
    */
   tcpBacklog?: number;
   /**
-   * Whether to share the port with other processes and workers that set this. The kernel distributes the connections. Needs
-   * Linux and Deno's `--unstable-net`.
+   * Whether to share the port with other processes and workers that set this. The kernel distributes the connections.
+   * Needs Linux and Deno's `--unstable-net`.
    *
    * @default {false}
    */
@@ -57,8 +57,8 @@ export interface ServeOptions extends ConnServerOptions {
   handshakeTimeoutMs?: number;
   /**
    * Accepts connections from proxies that first send a PROXY header (version 1 or 2). The client's address becomes the
-   * connection's `remoteAddr`, which `maxConnectionsPerAddress` counts. A connection without a valid header, or from another
-   * peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`: a header precedes TLS.
+   * connection's `remoteAddr`, which `maxConnectionsPerAddress` counts. A connection without a valid header, or from
+   * another peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`: a header precedes TLS.
    */
   proxyProtocol?: ProxyProtocolOptions;
   /** Called once with the address, when the server listens. */
