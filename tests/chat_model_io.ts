@@ -10,6 +10,7 @@ export interface Item {
   readonly id: number;
   text: string; //   pushed or produced, and not written
   done: boolean; //  no more will be produced
+  late: number; //   of it, bytes that may be taken in after all before them is written
 }
 
 /** What has been pushed, in order, and what of it the connection has taken. */
@@ -29,6 +30,10 @@ export class OutputModel {
     return this.items.reduce((sum, { text }) => sum + text.length, 0);
   }
 
+  get lateAmount(): number {
+    return this.items.reduce((sum, { text, late }) => sum + Math.min(text.length, late), 0);
+  }
+
   /** What may be written now: up to a producer that may make more. */
   get ready(): string {
     const end = this.items.findIndex(({ done }) => !done);
@@ -36,7 +41,7 @@ export class OutputModel {
   }
 
   push(text: string, done = true): Item {
-    const item = { id: ++this.lastId, text, done };
+    const item = { id: ++this.lastId, text, done, late: 0 };
     this.items.push(item);
     return item;
   }
@@ -147,6 +152,7 @@ export class TestProducer {
     }
     if (piece === undefined) this.item!.done = true;
     else this.item!.text += piece;
+    if (this.isGated) this.item!.late = piece?.length ?? 0;
     return piece === undefined ? null : new Uint8Array(bytes(piece));
   }
 

@@ -135,7 +135,8 @@ export abstract class Harness {
     this.#isSending = true;
     try {
       while (this.#toSend !== "" && !this.isPeerClosed) {
-        this.#toSend = this.#toSend.slice(await this.peer.write(bytes(this.#toSend)));
+        const count = await this.peer.write(bytes(this.#toSend));
+        this.#toSend = this.#toSend.slice(count);
         this.activity++;
       }
       if (this.isPeerGone && !this.isPeerClosed) await this.peer.closeWrite();
