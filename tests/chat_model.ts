@@ -39,6 +39,7 @@ export class FrameOracle {
   at = 0; //               how much of it is dispatched or dropped
   ended = false; //        no more will come
   stale = false; //        unread bytes wait for the next read
+  isUnsure = false; //     data may have been dispatched, and was not observed
   frames = 0;
   gathered = ""; //        what takeText() gives
   refused = false; //      the collector had no room
@@ -69,6 +70,7 @@ export class FrameOracle {
     this.#now = now;
     this.stream = unread;
     this.read = unread.length;
+    this.#reads.push({ end: this.read, time: now() });
     this.#raw = { delimiters: [], count: 0, limit, discards: false };
     this.#isPlain = mode === "plain";
     this.#gathers = mode === "plain" || mode === "gather";
@@ -135,6 +137,7 @@ export class FrameOracle {
   }
 
   frame(): void {
+    this.isUnsure = false;
     this.#skip();
     this.#faults.expect(!this.discarding && !this.refused, "no frame is dispatched in place of a refused one");
     const boundary = this.#boundary(this.read);
@@ -149,8 +152,9 @@ export class FrameOracle {
     this.#endFrame();
   }
 
-  /** Returns whether the chat must end. */
-  tooLong(): boolean {
+  /** Returns the limit, and whether the chat must end. */
+  tooLong(): { limit: number; ends: boolean } {
+    this.isUnsure = false;
     this.#skip();
     const { limit, discards } = this.framing;
     if (!this.refused) {
@@ -162,7 +166,7 @@ export class FrameOracle {
     }
     this.refused = false;
     this.discarding = discards;
-    return !discards;
+    return { limit, ends: !discards };
   }
 
   /** discardBuffers(): what was read is gone, but a frame whose terminator had been seen is complete. */
@@ -173,8 +177,14 @@ export class FrameOracle {
     this.gathered = "";
   }
 
+  /** The chat waits for room in its output: it may have dispatched data before. */
+  pause(): void {
+    this.isUnsure = this.#isPlain;
+  }
+
   /** The chat waits for bytes, or has got the last: checks that all that can be dispatched was. */
   complete(): void {
+    this.isUnsure = false;
     this.#skip();
     if (this.stale || this.discarding) return;
     const { end, matched } = this.#boundary(this.read);

@@ -205,8 +205,7 @@ export class WatchedConn implements ChatConn {
       this.#input.arrived(count);
       return count;
     } catch (error) {
-      this.#input.ended = true;
-      this.errors.push(this.readError = error);
+      if (this.closes === 0) this.errors.push(this.readError = error);
       throw error;
     } finally {
       this.activity++;
@@ -229,7 +228,7 @@ export class WatchedConn implements ChatConn {
     } catch (error) {
       this.#output.inflight = null;
       this.writeFailedAt = this.#clock.now();
-      this.errors.push(this.writeError = error);
+      if (this.closes === 0) this.errors.push(this.writeError = error);
       throw error;
     } finally {
       this.activity++;

@@ -180,7 +180,7 @@ export abstract class Harness {
         this.#produce(act.kind, act.pieces);
         break;
       case "terminator":
-        if (!this.input.refused) this.#changeTerminator(act.setting);
+        if (!this.input.refused && !this.input.isUnsure) this.#changeTerminator(act.setting);
         break;
       case "closeWhenDone":
         this.isEndedByOwner = true;
@@ -338,7 +338,8 @@ export abstract class Harness {
   #detach(): void {
     const { chat, conn, input, output } = this;
     const { state } = chat;
-    const mustThrow = conn.reading || output.inflight !== null || output.items.some(({ done }) => !done);
+    const isSending = output.inflight !== null || output.items.some(({ done }) => !done);
+    const mustThrow = conn.reading || (isSending && conn.writeError === undefined);
     try {
       const { conn: given, unread, unsent } = chat.detach();
       this.faults.expect(!mustThrow && state !== "closed", "detach() throws while something is pending");
@@ -361,7 +362,7 @@ export abstract class Harness {
   }
 
   #take(): void {
-    if (this.chat.state === "closed") return;
+    if (this.chat.state === "closed" || this.input.isUnsure) return;
     this.faults.equal(this.chat.takeText(), this.input.gathered, "what was gathered is the data");
     this.input.gathered = "";
   }

@@ -175,8 +175,8 @@ export class World extends Harness {
   }
 
   onTooLong(error: FrameTooLongError): void {
-    const { limit } = this.input.framing;
-    if (this.input.tooLong()) this.#mustEnd = true;
+    const { limit, ends } = this.input.tooLong();
+    this.#mustEnd ||= ends;
     this.faults.expect(error.limit === limit && error.received > limit, "the error has the numbers", error, limit);
     this.reasons.add(error);
     this.act({ do: "take" });
@@ -209,7 +209,7 @@ export class World extends Harness {
 
   onClose(reason: Error | undefined): void {
     this.faults.equal(reason, this.chat.closeReason, "handleClose gets the reason");
-    if (reason instanceof ChatTimeoutError) {
+    if (reason instanceof ChatTimeoutError && !this.reasons.has(reason)) { // it came while a hook waited, or at the end
       this.reasons.add(reason);
       this.#checkTimeout(reason);
     }
@@ -337,16 +337,17 @@ export class World extends Harness {
     );
     faults.expect(!isLost || now - conn.writeFailedAt < LINGER_MS, "a lost connection ends the chat in time");
     faults.expect(isLost || output.ready === "" || output.inflight !== null, "what waits is written", output.ready);
+    const isWriting = output.items.length > 0 || output.inflight !== null;
     const isSealed = this.isSealed || (state === "closing" && !this.sealAfterHook);
     if (isSealed && !isLost) {
-      faults.expect(output.items.length > 0 || conn.ends === 1, "our side is ended after the last byte");
+      faults.expect(isWriting || conn.ends === 1, "our side is ended after the last byte");
     } else if (!isSealed) faults.equal(conn.ends, 0, "our side is ended on demand alone");
     if (parked !== null) return;
     if (state === "closing" && conn.ends === 1) {
       faults.expect(!conn.inputEnded, "the chat ends when both sides have");
       faults.expect(this.#lingered < LINGER_MS, "the chat does not wait for ever", now);
     }
-    if (state === "open" && chat.bufferedAmount > this.config.options.highWaterMark) return;
+    if (state === "open" && chat.bufferedAmount > this.config.options.highWaterMark) return input.pause();
     faults.expect(conn.reading || conn.inputEnded, "the chat reads");
     if (state === "closing") return;
     faults.expect(!conn.inputEnded || this.#eofCalled, "handleEof is called");
