@@ -140,6 +140,7 @@ export class World extends Harness {
     for (const act of acts) this.act(act);
     this.parked = null;
     this.#hookEnded(hook);
+    if (this.sealAfterHook) this.#closingAt = this.clock.now();
     this.sealAfterHook = false;
     if (outcome === "throw") promise.reject(this.#newThrown(hook));
     else promise.resolve();
