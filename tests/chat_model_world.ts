@@ -76,6 +76,7 @@ export class World extends Harness {
   #view: { data: Uint8Array; was: string } | null = null; // of the data hook that waits
   #ranAt = 0;
   #closingAt = Infinity;
+  #latestClosingAt = 0; //   when a hook that waited had ended
   readonly #thrown = new Set<unknown>(); // by hooks, to be given to handleError
   readonly #handled = new Set<unknown>();
 
@@ -140,7 +141,7 @@ export class World extends Harness {
     for (const act of acts) this.act(act);
     this.parked = null;
     this.#hookEnded(hook);
-    if (this.sealAfterHook) this.#closingAt = this.clock.now();
+    if (this.sealAfterHook) this.#latestClosingAt = this.clock.now();
     this.sealAfterHook = false;
     if (outcome === "throw") promise.reject(this.#newThrown(hook));
     else promise.resolve();
@@ -346,7 +347,11 @@ export class World extends Harness {
     if (parked !== null) return;
     if (state === "closing" && conn.ends === 1) {
       faults.expect(!conn.inputEnded, "the chat ends when both sides have");
-      faults.expect(this.#lingered < LINGER_MS, "the chat does not wait for ever", now);
+      faults.expect(
+        Math.min(this.#lingered, now - this.#latestClosingAt) < LINGER_MS,
+        "the chat does not wait for ever",
+        now,
+      );
     }
     if (state === "open" && chat.bufferedAmount > this.config.options.highWaterMark) return input.pause();
     faults.expect(conn.reading || conn.inputEnded, "the chat reads");
