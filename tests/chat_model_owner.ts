@@ -235,8 +235,9 @@ export abstract class Harness {
     const accepts = this.#accepts;
     const refused = this.#isRefused(() => this.chat.push(isText ? data : bytes(data)));
     const amount = this.chat.bufferedAmount;
-    if (accepts === null) return;
     const { maxBufferedBytes } = this.config.options;
+    if (accepts === null && before + data.length > maxBufferedBytes) this.reasons.add(this.chat.closeReason);
+    if (accepts === null) return;
     this.faults.expect(!accepts || !refused, "push() accepts what is sent");
     if (accepts && before + data.length > maxBufferedBytes) {
       this.faults.equal(this.chat.state, "closed", "an overflow ends the chat");

@@ -1,66 +1,12 @@
 // For chat/model_test.ts: a chat in whose hooks planned things are done, and what must hold of it after each step.
 
-import { AsyncChat, type ChatConn, type ChatOptions, ChatTimeoutError, type FrameTooLongError } from "../mod.ts";
+import { type AsyncChat, ChatTimeoutError, type FrameTooLongError } from "../mod.ts";
+import { DataChat, PlainChat, RangeChat } from "./chat_model_chats.ts";
 import { type Config, Harness, type HookName, type Plan } from "./chat_model_owner.ts";
 import { bytes, text, turns } from "./recorder.ts";
 
 const LINGER_MS = 2_000;
 const STATES = ["new", "open", "closing", "closed"];
-
-/** Data goes to the default collector, and is not observed. */
-class PlainChat extends AsyncChat {
-  protected readonly world: World;
-
-  constructor(conn: ChatConn, options: ChatOptions, world: World) {
-    super(conn, options);
-    this.world = world;
-  }
-  protected override handleConnect() {
-    return this.world.hook("connect", () => {});
-  }
-  protected override foundTerminator() {
-    return this.world.hook("frame", () => this.world.onFrame());
-  }
-  protected override frameTooLong(error: FrameTooLongError) {
-    return this.world.hook("too long", () => {
-      this.world.onTooLong(error);
-      if (!this.world.config.forgives) void super.frameTooLong(error);
-    });
-  }
-  protected override handleTimeout(error: ChatTimeoutError) {
-    return this.world.hook("timeout", () => {
-      this.world.onTimeout(error);
-      if (!this.world.config.forgives) void super.handleTimeout(error);
-    });
-  }
-  protected override handleEof() {
-    return this.world.hook("eof", () => {
-      this.world.onEof();
-      if (!this.world.config.staysOpen) void super.handleEof();
-    });
-  }
-  protected override handleError(error: unknown) {
-    this.world.onError(error);
-  }
-  protected override handleClose(reason?: Error) {
-    return this.world.hook("close", () => this.world.onClose(reason));
-  }
-}
-
-class DataChat extends PlainChat {
-  protected override collectIncomingData(data: Uint8Array) {
-    return this.world.hook("data", () => {
-      this.world.onData(data);
-      if (this.world.config.mode === "gather") void super.collectIncomingData(data);
-    });
-  }
-}
-
-class RangeChat extends PlainChat {
-  protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number) {
-    return this.world.hook("data", () => this.world.onData(buffer.subarray(start, end)));
-  }
-}
 
 /** A chat, its peer and the models, checked after each command. */
 export class World extends Harness {
