@@ -77,6 +77,17 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "bench: each of several classes counts its lines right, and its rate is given",
+  ignore,
+  async fn() {
+    for (const peer of peersFor("classes")) {
+      const rate = Number(await run([...deno, ...peer.args, "classes", "2", "1", "0.01"]));
+      assert(rate > 0, `${peer.name}: ${rate}`);
+    }
+  },
+});
+
 /** Two rounds of one case, in the second of which the machine was half as fast. */
 function twoRounds(caseName: string, rates: Record<string, number>): Results {
   const results = new Results();

@@ -51,6 +51,10 @@ const RULES: readonly Rule[] = [
   rule(/^e$/, "seconds", "takeText", ["bare read loop"], 1 / 1.3),
   rule(/^g 64 MiB/, "nsPerByte", "collectIncomingData", { sameIn: "g 1 MiB by 1460" }, 1 / 1.5),
   rule(/^g 64 MiB/, "nsPerByte", "takeData", { sameIn: "g 1 MiB by 1460" }, 1 / 1.5),
+  rule(/^h 8 of 8/, "rate", "collectIncomingRange", { sameIn: "h 1 of 8" }, 0.8),
+  rule(/^h 8 of 8/, "rate", "collectIncomingRange", { sameIn: "h 1 of 1" }, 0.8),
+  rule(/^h 8 of 8/, "rate", "takeText", { sameIn: "h 1 of 8" }, 0.8),
+  rule(/^h 8 of 8/, "rate", "takeText", { sameIn: "h 1 of 1" }, 0.8),
 ];
 
 function rule(cases: RegExp, measure: Measure, us: string, others: Rule["others"], atLeast: number): Rule {

@@ -18,7 +18,7 @@ import { caseTable, goalTable } from "./tables.ts";
 
 const HELP = `Usage: deno task bench [scenario ...] [options]
 
-  scenario              a to g: lines, prefixed frames, echo, greeter, connections, memory, growth (default all)
+  scenario              a to h: lines, prefixed frames, echo, greeter, connections, memory, growth, classes (default all)
   --only <scenarios>    the same, as a,c
   --rounds <number>     how often every peer has its turn (default 5)
   --seconds <number>    how long it is loaded in a turn (default 1)

@@ -7,12 +7,14 @@
  * - `http <keep|close>`: the greeter
  * - `memory <crlf|lf> <file> <times> <piece> <seconds>`: counts the lines of the file so many times over and a separator
  *   behind it, again and again, in pieces of so many bytes and with no socket; prints the counts and the seconds, and ends
+ * - `classes <count> <which> <seconds>`: warms up so many chat classes in memory, measures one (the first is 0), prints its
+ *   frames a second, and ends
  */
 
 import { run } from "./processes.ts";
 
 /** What a peer can be asked for; `many` is `echo` on very many connections, `grow` is `memory` with very long lines. */
-export type Job = "lines" | "prefixed" | "echo" | "many" | "http" | "memory" | "grow";
+export type Job = "lines" | "prefixed" | "echo" | "many" | "http" | "memory" | "grow" | "classes";
 
 export interface Peer {
   readonly name: string;
@@ -91,8 +93,8 @@ const node = here("peers/node_peer.mjs");
 /** The variants of us, the one that ratios are made with first. */
 export const OURS: readonly Peer[] = [
   deno("collectIncomingData", "us.ts", ["collect"], "lines", "prefixed", "memory", "grow"),
-  deno("collectIncomingRange", "us.ts", ["range"], "lines", "prefixed", "memory", "grow"),
-  deno("takeText", "us.ts", ["takeText"], "lines", "echo", "many", "memory", "grow"),
+  deno("collectIncomingRange", "us.ts", ["range"], "lines", "prefixed", "memory", "grow", "classes"),
+  deno("takeText", "us.ts", ["takeText"], "lines", "echo", "many", "memory", "grow", "classes"),
   deno("takeData", "us.ts", ["takeData"], "lines", "prefixed", "echo", "memory", "grow"),
   deno("greeter", "us.ts", ["greeter"], "http"),
 ];

@@ -1,5 +1,6 @@
-/** What is measured: the scenarios (a) to (g), each as cases that every peer goes through which can. */
+/** What is measured: the scenarios (a) to (h), each as cases that every peer goes through which can. */
 
+import { CLASSES } from "./classes.ts";
 import type { Found, Job, Peer, ToolName } from "./peers.ts";
 import { PeerProcess, run } from "./processes.ts";
 
@@ -169,6 +170,24 @@ function* scenarioG(): Generator<Case> {
   }
 }
 
+function* scenarioH(): Generator<Case> {
+  const cases: [which: number, count: number][] = [[1, 1], [1, CLASSES], [CLASSES, CLASSES]];
+  for (const [which, count] of cases) {
+    yield {
+      scenario: "h",
+      name: `h ${which} of ${count}`,
+      title: `lines of 40 B in memory, class ${which} of ${count} that the process has run`,
+      job: "classes",
+      tools: [],
+      shows: "rate",
+      measure: async (peer, bench) => {
+        const mode = ["classes", count, which - 1, bench.effort.seconds].map(String);
+        return { rate: Number(await run(commandOf(peer, bench, mode))) };
+      },
+    };
+  }
+}
+
 export const CASES: readonly Case[] = [
   ...scenarioA(),
   ...scenarioB(),
@@ -177,6 +196,7 @@ export const CASES: readonly Case[] = [
   ...scenarioE(),
   ...scenarioF(),
   ...scenarioG(),
+  ...scenarioH(),
 ];
 
 /** The peer's process, warmed up and then measured. */

@@ -5,6 +5,7 @@
 
 import { AsyncChat, type ChatConn, serve } from "../mod.ts";
 import { serveGreeter } from "../server.ts";
+import { classRates, type ClassVariant } from "./classes.ts";
 
 const [variant, mode, ...args] = Deno.args;
 
@@ -181,6 +182,9 @@ const where = {
 };
 if (mode === "memory") {
   console.log(await memory(args[1]!, Number(args[2]), Number(args[3]), Number(args[4])));
+} else if (mode === "classes") {
+  const [count, measured, seconds] = args.map(Number);
+  console.log((await classRates(variant as ClassVariant, count!, [measured!], seconds!)).join(" "));
 } else if (mode === "http") {
   serveGreeter(where);
 } else {

@@ -45,7 +45,7 @@ Deno.test("AsyncChat ends when the peer says nothing for idleTimeoutMs", async (
   await pass(150); // noticed up to a tenth late
   await over;
   assertEquals([timeoutOf(chat), chat.timeouts.length, clock.pending], [["idle", 1_000], 1, 0]);
-  assertEquals(chat.closeReason!.message, "Cannot wait any longer: no byte has come in 1000 ms, it is wanted sooner");
+  assertEquals(chat.closeReason!.message, "Idle timeout: received no byte, limit is 1000 ms");
   peer.close();
 });
 
@@ -175,7 +175,11 @@ Deno.test("AsyncChat refuses time limits that are none", () => {
   const [conn] = memoryPair();
   for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
     for (const value of [-1, NaN, Infinity, "5" as never]) {
-      assertThrows(() => new Recorder(conn, { [name]: value }), RangeError, `Cannot make a chat: ${name} is ${value}`);
+      assertThrows(
+        () => new Recorder(conn, { [name]: value }),
+        RangeError,
+        `Cannot create a chat: ${name} is ${value}`,
+      );
     }
   }
 });
