@@ -213,7 +213,7 @@ Deno.test("AsyncChat does what its model says, whatever its owner and its peer d
         await world.finish();
         if (printed.length > 0) throw new Error("The library prints nothing", { cause: printed.splice(0) });
       }),
-      { numRuns: 500 },
+      { numRuns: 2_000 },
     );
   } finally {
     Object.assign(console, { log, error });

@@ -96,7 +96,9 @@ export class World extends Harness {
   #hookEnded(name: HookName): void {
     const view = name === "data" ? this.#view : null;
     if (view !== null) this.faults.equal(text(view.data), view.was, "data stays while the hook runs");
-    if (name === "too long") this.input.gathered = "";
+    if (name !== "too long") return;
+    this.input.gathered = "";
+    if (this.chat.state === "closing") this.#mustEnd = false; // the owner ends it: then the reason may be that, or the frame
   }
 
   #newThrown(hook: HookName): Error {
