@@ -232,6 +232,7 @@ export class FrameOracle {
   /** Passes over what is discarded, as far as it is known where that ends. */
   #skip(): void {
     if (!this.discarding) return;
+    if (this.#isFound) return this.#endFrame();
     const { end, matched } = this.#boundary(this.read);
     if (this.framing.count > 0) this.remaining -= end - this.at;
     if (matched === null && !this.isRaw && this.framing.count === 0) return;

@@ -129,7 +129,7 @@ export class World extends Harness {
     this.#mustEnd ||= ends;
     this.faults.expect(error.limit === limit && error.received > limit, "the error has the numbers", error, limit);
     this.reasons.add(error);
-    this.act({ do: "take" });
+    if (this.config.takes) this.act({ do: "take" });
   }
 
   onTimeout(error: ChatTimeoutError): void {
