@@ -1,4 +1,7 @@
 // Random interleavings of what a peer and the owner of a chat do, against an independent model: see tests/chat_model*.ts.
+//
+// To replay a failure, pass its `seed` and `path` to `fc.assert`, and its `replayPath` to `fc.commands`. What is commented
+// "Known, to be mended" is not generated or not checked; remove the comment and its line together with the defect.
 
 import fc from "fast-check";
 import type { Act, Config, HookName, Plan, Setting } from "../tests/chat_model_owner.ts";
@@ -203,7 +206,7 @@ const commands = fc.commands([
   ),
 ], { maxCommands: 40, size: "max" });
 
-Deno.test("AsyncChat does what its model says, whatever its owner and its peer do in whatever order", async () => {
+Deno.test("AsyncChat agrees with its model in random interleavings of its owner and its peer", async () => {
   const printed: unknown[] = [];
   const { log, error } = console;
   console.log = console.error = (...values: unknown[]) => void printed.push(values);

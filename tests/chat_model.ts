@@ -104,7 +104,7 @@ export class FrameOracle {
     else this.#begin(framing);
   }
 
-  /** The chat has read so many bytes more, or the end. */
+  /** The chat has read `count` more bytes, or the end. */
   arrived(count: number | null): void {
     this.stale = false;
     if (count === null) {

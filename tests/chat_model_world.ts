@@ -98,7 +98,7 @@ export class World extends Harness {
     if (view !== null) this.faults.equal(text(view.data), view.was, "data stays while the hook runs");
     if (name !== "too long") return;
     this.input.gathered = "";
-    if (this.chat.state !== "open") this.#mustEnd = false; // the owner ends it: then the reason may be that, or the frame
+    if (this.chat.state !== "open") this.#mustEnd = false; // by the owner: the frame need not be the reason
   }
 
   #newThrown(hook: HookName): Error {
