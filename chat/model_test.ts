@@ -220,7 +220,7 @@ Deno.test("AsyncChat agrees with its model in random interleavings of its owner 
         await world.finish();
         if (printed.length > 0) throw new Error("The library prints nothing", { cause: printed.splice(0) });
       }),
-      { numRuns: 4_000 },
+      { numRuns: 2_000 },
     );
   } finally {
     Object.assign(console, { log, error });
