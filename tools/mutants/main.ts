@@ -72,11 +72,43 @@ function statOf(place: string): Deno.FileInfo | undefined {
   }
 }
 
-/** The plan for one source: tests with its name in front are near, `chat_test.ts` and `core/text_limits_test.ts` alike. */
-function planFor(file: string, tests: readonly string[], stateDir: string): TestPlan {
-  const near = tests.filter((test) => test.startsWith(`${file.slice(0, -".ts".length)}_`));
-  const flags = [...TEST_FLAGS, ...MORE_FLAGS[file] ?? []];
-  return { flags, near, others: tests.filter((test) => !near.includes(test)), stateDir };
+/** A test, and all files of the project that it loads. */
+interface Test {
+  readonly file: string;
+  readonly loads: ReadonlySet<string>;
+}
+
+async function findTests(): Promise<Test[]> {
+  const tests: Test[] = [];
+  for (const file of filesOf(TESTS).filter(isTest)) {
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", "--no-lock", file],
+      cwd: TOP,
+    }).output();
+    if (!success) throw new Error(`Cannot read ${file}: ${new TextDecoder().decode(stderr)}`);
+    const { modules }: { modules: { specifier: string }[] } = JSON.parse(new TextDecoder().decode(stdout));
+    const top = new URL("../..", import.meta.url).href;
+    const loads = modules.map(({ specifier }) => specifier).filter((specifier) => specifier.startsWith(top));
+    tests.push({ file, loads: new Set(loads.map((specifier) => specifier.slice(top.length))) });
+  }
+  return tests;
+}
+
+function isTest(file: string): boolean {
+  return file.endsWith("_test.ts");
+}
+
+/** The plan for one source: tests with its name in front are near, others that load it come later. */
+function planFor(file: string, tests: readonly Test[], stateDir: string): TestPlan {
+  const name = file.slice(0, -".ts".length);
+  const near = tests.map((test) => test.file).filter((test) => test.startsWith(`${name}_`));
+  const others = tests.filter((test) => test.loads.has(file)).map((test) => test.file);
+  return {
+    flags: [...TEST_FLAGS, ...MORE_FLAGS[file] ?? []],
+    near,
+    others: others.filter((test) => !near.includes(test)),
+    stateDir,
+  };
 }
 
 /** Has Stryker test the mutants of one file. */
@@ -168,7 +200,6 @@ async function main(): Promise<number> {
       help: { type: "boolean", default: false },
     },
   });
-  const isTest = (file: string) => file.endsWith("_test.ts");
   const files = positionals.length > 0 ? positionals : filesOf(SOURCES).filter((file) => !isTest(file));
   const missing = files.find((file) => !statOf(file)?.isFile);
   const jobs = Number(options.jobs);
@@ -180,7 +211,7 @@ async function main(): Promise<number> {
     console.error(missing === undefined ? HELP : `Cannot test mutants: no file ${missing}\n\n${HELP}`);
     return 2;
   }
-  const tests = filesOf(TESTS).filter(isTest);
+  const tests = await findTests();
   const explained: Record<string, readonly Explained[]> = JSON.parse(await Deno.readTextFile(SURVIVORS));
   let unexplained = 0;
   for (const file of files) {
