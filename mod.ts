@@ -81,9 +81,10 @@
  * @module
  */
 
-export { AsyncChat, type ChatState, type Detached } from "./chat.ts";
+export { AsyncChat } from "./chat.ts";
 export { ChatReader, type ChatReaderOptions, frames } from "./chat/chat_reader.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
+export type { ChatState, Detached } from "./chat/types.ts";
 export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./listener/types.ts";
 export { type Clock, systemClock } from "./chat/clock.ts";
 export type { TimeoutKind } from "./core/time_limits.ts";

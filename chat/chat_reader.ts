@@ -1,15 +1,14 @@
 /**
- * Frames for code that would rather wait for them than be called: over the same buffer and the same splitter as a chat.
+ * {@linkcode ChatReader}: frames for code that awaits them, over the same {@linkcode FrameInput} as a chat.
  *
  * @module
  */
 
-import { type ChatConn, checkByteCount } from "./options.ts";
-import { ReceiveBuffer } from "../core/receive_buffer.ts";
-import { decodeText } from "../core/text.ts";
 import { IncompleteFrameError } from "../core/errors.ts";
-import { FrameCollector } from "../core/frame_collector.ts";
-import { FrameSplitter, type Terminator } from "../core/frame_splitter.ts";
+import { FrameInput } from "../core/frame_input.ts";
+import type { Terminator } from "../core/frame_splitter.ts";
+import { decodeText } from "../core/text.ts";
+import { type ChatConn, checkByteCount } from "./options.ts";
 
 /** The limits of a {@linkcode ChatReader}. */
 export interface ChatReaderOptions {
@@ -20,18 +19,18 @@ export interface ChatReaderOptions {
    */
   maxFrameBytes?: number;
   /**
-   * The largest read in bytes; reads begin at 1 KiB and grow while they come back full.
+   * The largest read in bytes; reads begin at 1 KiB and grow while they fill their space.
    *
    * @default {65536}
    */
   maxReadBytes?: number;
-  /** Bytes that were read from the connection before, and come first. They are copied. */
+  /** Bytes that were read from the connection before; they come first. Copied. */
   unread?: Uint8Array;
 }
 
 /**
- * Reads a connection frame by frame, each with a terminator of its own. It owns the reading of the connection and nothing
- * else: write to it, and close it, as you like.
+ * Reads a connection frame by frame, each with a terminator of its own. It owns reading from the connection and nothing
+ * else: writing and closing stay with the caller.
  *
  * @example A client that asks and waits
  * ```ts
@@ -52,67 +51,64 @@ export interface ChatReaderOptions {
  */
 export class ChatReader {
   readonly #conn: Pick<ChatConn, "read">;
-  readonly #buffer: ReceiveBuffer;
-  readonly #splitter: FrameSplitter;
-  readonly #collector = new FrameCollector();
-  readonly #maxFrameBytes: number;
-  #reading = false;
-  #ended = false;
+  readonly #input: FrameInput;
+  #pending = false; // a read() of the caller
+  #ended = false; // the peer's side
 
   /**
-   * Makes a reader of a connection.
+   * Creates a reader of a connection.
    *
-   * @param conn The connection; nobody else reads it from here on.
+   * @param conn The connection; no other code reads from it from here on.
    * @param options Limits.
-   * @throws {RangeError} when a limit is not a whole number from 1 on
+   * @throws {RangeError} when a limit is not a whole number of at least 1
    */
   constructor(conn: Pick<ChatConn, "read">, options: ChatReaderOptions = {}) {
     const { maxFrameBytes = 65_536, maxReadBytes = 65_536 } = options;
-    checkByteCount("make a reader", "maxFrameBytes", maxFrameBytes);
-    checkByteCount("make a reader", "maxReadBytes", maxReadBytes);
+    checkByteCount("create a reader", "maxFrameBytes", maxFrameBytes);
+    checkByteCount("create a reader", "maxReadBytes", maxReadBytes);
     this.#conn = conn;
-    this.#buffer = new ReceiveBuffer(maxReadBytes, options.unread);
-    this.#splitter = new FrameSplitter(this.#buffer, maxFrameBytes);
-    this.#maxFrameBytes = maxFrameBytes;
+    this.#input = new FrameInput(maxFrameBytes, maxReadBytes, options.unread);
   }
 
   /**
-   * The next frame, without its terminator, as bytes that the caller owns; `null` when the peer has ended and none has begun.
-   * Raw (`null`, `0`, `""`): what has come, as soon as something has.
+   * Reads the next frame, without its terminator. At the end of the stream returns `null` when no frame has begun. Raw (`null`,
+   * `0`, `""`): returns what has arrived, as soon as there is any.
    *
    * @param terminator How the frame ends, as for `AsyncChat.setTerminator`; another may be given each time.
+   * @returns Bytes that the caller owns.
    * @throws {FrameTooLongError} when it has more data than `maxFrameBytes`; what follows cannot be read as frames any more
    * @throws {IncompleteFrameError} when the peer ends within the frame; its `partial` is what had come
-   * @throws {TypeError} when it is no terminator, or another read is pending
-   * @throws {RangeError} when a count is negative, not whole, or above `maxFrameBytes`
+   * @throws {TypeError} when it is not a terminator, or another read is pending
+   * @throws {RangeError} when a count is negative, fractional, or above `maxFrameBytes`
    * @throws what the connection's `read` throws, as it comes
    */
   async read(terminator: Terminator): Promise<Uint8Array | null> {
-    if (this.#reading) throw new TypeError("Cannot read: another read is pending, one at a time is wanted");
-    this.#splitter.setTerminator(terminator, this.#maxFrameBytes, "close");
-    const isRaw = this.#splitter.getTerminator() === null;
-    this.#reading = true;
+    if (this.#pending) throw new TypeError("Cannot read: another read is pending, await it first");
+    const input = this.#input;
+    input.setTerminator(terminator);
+    const isRaw = input.getTerminator() === null;
+    this.#pending = true;
     try {
       for (;;) {
-        const step = this.#splitter.next();
-        if (step === "frame") return this.#collector.takeData();
-        if (step === "too long") throw this.#splitter.tooLongError();
-        if (step === "data") {
-          this.#collector.borrow(this.#buffer.filled, this.#splitter.pieceStart, this.#splitter.pieceEnd);
-          if (isRaw) return this.#collector.takeData();
+        const result = input.next();
+        if (result === "frame") return input.takeData();
+        if (result === "too long") throw input.tooLongError();
+        if (result === "data") {
+          input.collectRange(input.bytes, input.pieceStart, input.pieceEnd);
+          if (isRaw) return input.takeData();
         } else if (this.#ended) {
-          if (this.#collector.length === 0) return null;
-          throw new IncompleteFrameError(this.#collector.takeData());
+          if (!input.collected) return null;
+          throw new IncompleteFrameError(input.takeData());
         } else {
           await this.#fill();
         }
       }
     } finally {
-      this.#reading = false;
+      this.#pending = false;
     }
   }
 
-  /** The same as text: UTF-8, with U+FFFD for what is not. */
+  /** As `read()`, decoded as UTF-8; invalid bytes become U+FFFD. */
   async readText(terminator: Terminator): Promise<string | null> {
     const data = await this.read(terminator);
     return data === null ? null : decodeText(data, 0, data.length);
@@ -120,23 +116,22 @@ export class ChatReader {
 
   /** The byte string that ended the last frame; `null` after a count. */
   get matchedTerminator(): Uint8Array | null {
-    return this.#splitter.matchedTerminator;
+    return this.#input.matchedTerminator;
   }
 
   async #fill(): Promise<void> {
-    this.#collector.copyBorrowed(); // reserving space moves what it has been lent
-    const count = await this.#conn.read(this.#buffer.reserve());
-    this.#buffer.commit(count ?? 0);
-    if (count !== null) return;
+    const count = await this.#conn.read(this.#input.reserve());
+    if (count !== null) return this.#input.commit(count);
     this.#ended = true;
-    this.#splitter.finish();
+    this.#input.end();
   }
 }
 
 /**
- * The frames of a connection, all with one terminator, up to its end. The connection stays open, also when the loop is left.
+ * Iterates over the frames of a connection, all with one terminator, up to its end. The connection stays open, also when the
+ * loop is left early.
  *
- * @param conn The connection; nobody else reads it meanwhile, or after a loop that was left: bytes may have been read ahead.
+ * @param conn The connection; no other code reads from it, also not after a loop that was left: bytes may have been read ahead.
  * @param terminator How each frame ends, as for `AsyncChat.setTerminator`.
  * @param options Limits.
  * @returns Each frame without its terminator, as bytes that the caller owns. The loop throws as {@linkcode ChatReader.read} does.

@@ -1,11 +1,11 @@
-/** Where time comes from, so that tests need not wait for it. */
+/** A source of time. Tests pass their own, so that they need not wait. */
 export interface Clock {
-  /** The time in milliseconds from some point on; it never goes back. */
+  /** Returns the time in milliseconds since some point; it never goes back. */
   now(): number;
   /**
    * Calls `callback` once, `delayMs` milliseconds from now.
    *
-   * @returns A function that calls it off.
+   * @returns A function that cancels the call.
    */
   after(delayMs: number, callback: () => void): () => void;
 }

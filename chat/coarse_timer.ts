@@ -1,73 +1,73 @@
 import type { Clock } from "./clock.ts";
 
-/** Something that is to be looked at now and then. */
+/** A member whose time limits are checked periodically. */
 export interface TimerMember {
-  /** What it can bear to be noticed late, in milliseconds. */
+  /** The shortest of its limits, in milliseconds. */
   readonly toleranceMs: number;
-  /** Called with the time. */
+  /** Called with the time; may add and delete members. */
   check(now: number): void;
 }
 
-/** Between two looks: a tenth of the shortest limit is exact enough, within bounds that cost little and strain nobody. */
-const SHORTEST_TICK_MS = 10;
-const LONGEST_TICK_MS = 1_000;
+/** Between two checks: a tenth of the shortest limit, within bounds that keep many chats cheap. */
+const MIN_TICK_MS = 10;
+const MAX_TICK_MS = 1_000;
 
-/** One timer for all that is looked at: ten thousand chats cost ten thousand looks a second at most, and no timer each. */
+/** One timer for all members: ten thousand chats cost at most a check a tick each, and no timer each. */
 export class CoarseTimer {
   readonly #clock: Clock;
   readonly #members = new Set<TimerMember>();
   #tickMs = Infinity;
-  #callOff: (() => void) | null = null;
+  #cancel: (() => void) | null = null;
 
-  /** The sweep of a clock: everything that goes by that clock shares it. */
+  /** Returns the timer that all members with this clock share. */
   static of(clock: Clock): CoarseTimer {
-    let sweep = sweeps.get(clock);
-    if (sweep === undefined) sweeps.set(clock, sweep = new CoarseTimer(clock));
-    return sweep;
+    let timer = timers.get(clock);
+    if (timer === undefined) timers.set(clock, timer = new CoarseTimer(clock));
+    return timer;
   }
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Looks at `member` from now on. */
+  /** Checks `member` from now on. */
   add(member: TimerMember): void {
     this.#members.add(member);
     const tickMs = tickFor(member);
     if (tickMs >= this.#tickMs) return;
-    this.#callOff?.();
+    this.#cancel?.();
     this.#arm(tickMs);
   }
 
-  /** Looks at it no more. */
+  /** Stops checking it. */
   delete(member: TimerMember): void {
     this.#members.delete(member);
     if (this.#members.size > 0) return;
-    this.#callOff?.();
-    this.#callOff = null;
+    this.#cancel?.();
+    this.#cancel = null;
     this.#tickMs = Infinity;
   }
 
   #arm(tickMs: number): void {
     this.#tickMs = tickMs;
-    this.#callOff = this.#clock.after(tickMs, () => this.#tick());
+    this.#cancel = this.#clock.after(tickMs, () => this.#tick());
   }
 
   #tick(): void {
-    this.#callOff = null;
+    this.#cancel = null;
     const now = this.#clock.now();
     let tickMs = Infinity;
     for (const member of this.#members) {
       tickMs = Math.min(tickMs, tickFor(member));
       member.check(now);
     }
-    // A look may have ended the last of them, or have brought in one that is in more of a hurry and armed the timer.
-    if (this.#members.size > 0 && this.#callOff === null) this.#arm(tickMs);
+    // A check may have deleted the last member, or added one with a shorter limit, which arms the timer itself.
+    if (this.#members.size > 0 && this.#cancel === null) this.#arm(tickMs);
   }
 }
 
-const sweeps = new WeakMap<Clock, CoarseTimer>();
+const timers = new WeakMap<Clock, CoarseTimer>();
 
 function tickFor({ toleranceMs }: TimerMember): number {
-  return Math.min(Math.max(toleranceMs / 10, SHORTEST_TICK_MS), LONGEST_TICK_MS);
+  return Math.min(Math.max(toleranceMs / 10, MIN_TICK_MS), MAX_TICK_MS);
 }

@@ -1,8 +1,11 @@
 import { channel } from "node:diagnostics_channel";
 
-/** A chat began to run: `{ chat }`. The channel's name is `asynchat:connect`. */
+/** Publishes `{ chat }` when a chat starts. The channel's name is `asynchat:connect`. */
 export const connectChannel = channel("asynchat:connect");
-/** A chat is over: `{ chat, reason }`. The channel's name is `asynchat:close`. */
+/** Publishes `{ chat, reason }` when a chat has ended. The channel's name is `asynchat:close`. */
 export const closeChannel = channel("asynchat:close");
-/** A hook or a producer threw (`{ chat, error }`), or a connection could not be taken in (`{ server, error }`): `asynchat:error`. */
+/**
+ * Publishes `{ chat, error }` when a hook or a producer threw, and `{ server, error }` when a connection could not be accepted.
+ * The channel's name is `asynchat:error`.
+ */
 export const errorChannel = channel("asynchat:error");

@@ -130,7 +130,7 @@ Deno.test("AsyncChat takes a read of nothing for no end, and a hundred in a row 
   await chat.run();
   assertEquals(
     chat.reasons[0]?.message,
-    "Cannot read: 100 reads in a row gave 0 bytes, 1 or more or the end is wanted",
+    "Cannot read: the connection returned 0 bytes 100 times in a row",
   );
 });
 

@@ -1,34 +1,35 @@
-import { type Clock, systemClock } from "./clock.ts";
+import { describe } from "../core/errors.ts";
 import type { TooLongPolicy } from "../core/frame_splitter.ts";
+import { type Clock, systemClock } from "./clock.ts";
 
 /**
- * What a chat needs of a connection. `Deno.TcpConn`, `TlsConn` and `UnixConn` fit, and the memory connections of `./testing`.
+ * The connection of a chat. `Deno.TcpConn`, `TlsConn` and `UnixConn` fit, and the memory connections of `./testing`.
  *
- * A chat has one `read` and one `write` pending at most. `close()` must end a pending read, by whatever it gives or throws.
+ * A chat has at most one `read` and one `write` pending. `close()` must settle a pending read, with any result or error.
  */
 export interface ChatConn {
-  /** Reads into `p`: how many bytes came, or `null` when the peer will send no more. `0` is not the end. */
+  /** Reads into `p`. Returns the number of bytes, or `null` when the peer will send no more; 0 is not the end. */
   read(p: Uint8Array): Promise<number | null>;
-  /** Writes from `p`, which stays as it is until the promise settles and not longer: how many bytes were taken, maybe not all. */
+  /** Writes from `p`, which does not change before the promise settles. Returns how many bytes were taken, maybe not all. */
   write(p: Uint8Array): Promise<number>;
-  /** Ends the connection, at once and both ways. */
+  /** Closes the connection at once, both ways. */
   close(): void;
-  /** Tells the peer that no more will be written; reading goes on. */
+  /** Ends our side: the peer sees the end of its input. Reading goes on. */
   closeWrite?(): Promise<void>;
-  /** Switches Nagle's algorithm off or on. */
+  /** Disables or enables Nagle's algorithm. */
   setNoDelay?(noDelay?: boolean): void;
-  /** Our end's address. */
+  /** Our address. */
   readonly localAddr?: unknown;
   /** The peer's address. */
   readonly remoteAddr?: unknown;
 }
 
-/** How a connection becomes one of TLS; `./tls` has two ready-made, `clientTls` and `serverTls`. */
+/** How a connection is upgraded to TLS; `./tls` has `clientTls` and `serverTls`. */
 export interface TlsUpgrade {
-  /** Which side of the handshake it takes. A client must have been sent nothing yet that was meant for it. */
+  /** The side of the handshake. A client must not have received anything that TLS should have carried. */
   readonly role: "client" | "server";
   /**
-   * How long it may take to send what is queued and to shake hands, in milliseconds.
+   * The time to send what is queued and to shake hands, in milliseconds.
    *
    * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
    */
@@ -36,37 +37,37 @@ export interface TlsUpgrade {
   /**
    * Shakes hands.
    *
-   * @param conn The connection so far; it owns it from here on.
+   * @param conn The connection so far; owned by the upgrade from here on.
    * @param unread What the peer has sent already: the beginning of its handshake, or a fault.
-   * @returns The connection to go on with. Rejects when the handshake fails.
+   * @returns The secure connection. Rejects when the handshake fails.
    */
   start(conn: ChatConn, unread: Uint8Array): Promise<ChatConn>;
 }
 
-/** How a chat behaves. Every member may be left out. */
+/** The limits and switches of a chat. All are optional. */
 export interface ChatOptions {
   /**
-   * The most data in bytes that a frame may have, its terminator not counted, unless `setTerminator` says otherwise; also
-   * the most that the default `collectIncomingData` gathers before it is taken.
+   * The most data in bytes that a frame may have, its terminator not counted, unless `setTerminator` sets another limit; also
+   * the most that the default `collectIncomingData` collects before it is taken.
    *
    * @default {65536} as Go's bufio.Scanner and Python's asyncio streams
    */
   maxFrameBytes?: number;
   /**
-   * While more bytes than this wait to be written (or more than 16 producers), no frame is dispatched and nothing is read.
+   * While more bytes than this are queued for writing (or more than 16 producers), no frame is dispatched and nothing is read.
    *
    * @default {65536} as Twisted and asyncio
    */
   highWaterMark?: number;
   /**
-   * When more bytes than this wait to be written, the chat ends with an `OutgoingOverflowError` and drops them: for a chat
+   * When more bytes than this are queued for writing, the chat ends with an `OutgoingOverflowError` and drops them: for a chat
    * that is pushed to without having asked, as in a broadcast.
    *
    * @default {16777216} 16 MiB, as waitress
    */
   maxBufferedBytes?: number;
   /**
-   * How long the peer may send nothing, in milliseconds; 0 is for ever. Does not run while something waits to be written.
+   * How long the peer may send nothing, in milliseconds; 0 is no limit. Does not run while output is queued.
    *
    * This limit and the next stand still while the peer waits for us: a hook is pending, or output is above `highWaterMark`.
    * All three are noticed up to a tenth late (but not more than a second), and never early.
@@ -75,33 +76,34 @@ export interface ChatOptions {
    */
   idleTimeoutMs?: number;
   /**
-   * How long a frame may take from its first byte to its terminator, in milliseconds; 0 is for ever. Bytes that trickle in do not extend it.
+   * How long a frame may take from its first byte to its terminator, in milliseconds; 0 is no limit. Bytes that trickle in do
+   * not extend it.
    *
    * @default {0}
    */
   frameTimeoutMs?: number;
   /**
-   * How long the peer may take nothing of what waits to be written, in milliseconds; 0 is for ever.
+   * How long the peer may take nothing of the output that is queued, in milliseconds; 0 is no limit.
    *
    * @default {60000} as nginx's `send_timeout`
    */
   writeTimeoutMs?: number;
   /**
-   * The largest read in bytes. Reads begin at 1 KiB and grow up to this while they come back full.
+   * The largest read in bytes. Reads begin at 1 KiB and grow up to this while they fill their space.
    *
    * @default {65536} asynchat's `ac_in_buffer_size`
    */
   maxReadBytes?: number;
   /**
-   * Whether to switch Nagle's algorithm off, where the connection has a switch. On, a reply made of two writes
-   * may wait for the peer's delayed acknowledgement.
+   * Whether to disable Nagle's algorithm, where the connection can. When it is enabled, a reply of two writes may wait for the
+   * peer's delayed acknowledgement.
    *
    * @default {true}
    */
   noDelay?: boolean;
-  /** Bytes that were read from the connection before, as `detach()` gives them; they are looked at first. */
+  /** Bytes that were read from the connection before, as `detach()` returns them; they are dispatched first. Copied. */
   unread?: Uint8Array;
-  /** Where time comes from; a test passes its own. */
+  /** The source of time; tests pass their own. */
   clock?: Clock;
 }
 
@@ -114,7 +116,8 @@ export interface TerminatorOptions {
    */
   maxFrameBytes?: number;
   /**
-   * What becomes of a longer one: the chat ends, or the frame is dropped and the next one is looked at. Either way `frameTooLong` is told.
+   * What to do with an oversized frame: close the chat, or discard the frame and go on with the next. Either way
+   * `frameTooLong` is called.
    *
    * @default {"close"}
    */
@@ -123,14 +126,14 @@ export interface TerminatorOptions {
 
 /** The options with their defaults filled in. */
 export interface ResolvedChatOptions extends Required<Omit<ChatOptions, "unread">> {
-  /** `undefined` is: none. */
+  /** `undefined` when there are none. */
   unread: Uint8Array | undefined;
 }
 
 /**
  * Fills in the defaults.
  *
- * @throws {RangeError} when a number of bytes is not a whole number from 1 on, or a time is negative or none
+ * @throws {RangeError} when a number of bytes is not a whole number of at least 1, or a time is negative or not finite
  */
 export function resolveChatOptions(options: ChatOptions): ResolvedChatOptions {
   const resolved = {
@@ -146,21 +149,35 @@ export function resolveChatOptions(options: ChatOptions): ResolvedChatOptions {
     clock: options.clock ?? systemClock,
   };
   for (const name of ["maxFrameBytes", "highWaterMark", "maxBufferedBytes", "maxReadBytes"] as const) {
-    checkByteCount("make a chat", name, resolved[name]);
+    checkByteCount("create a chat", name, resolved[name]);
   }
   for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
     if (Number.isFinite(resolved[name]) && resolved[name] >= 0) continue;
-    throw new RangeError(`Cannot make a chat: ${name} is ${resolved[name]}, milliseconds or 0 for none are wanted`);
+    throw new RangeError(
+      `Cannot create a chat: ${name} is ${resolved[name]}, expected milliseconds, or 0 for no limit`,
+    );
   }
   return resolved;
 }
 
 /**
- * Refuses what is no limit in bytes.
+ * Rejects what is not a connection.
  *
- * @throws {RangeError} when it is not a whole number from 1 on
+ * @throws {TypeError} when `conn` has no `read`, `write` or `close`
+ */
+export function checkConn(conn: ChatConn): void {
+  for (const name of ["read", "write", "close"] as const) {
+    if (typeof conn?.[name] === "function") continue;
+    throw new TypeError(`Cannot create a chat: expected a connection, got ${describe(conn)} without ${name}()`);
+  }
+}
+
+/**
+ * Rejects an invalid byte limit.
+ *
+ * @throws {RangeError} when it is not a whole number of at least 1
  */
 export function checkByteCount(action: string, name: string, value: number): void {
   if (Number.isSafeInteger(value) && value > 0) return;
-  throw new RangeError(`Cannot ${action}: ${name} is ${value}, a whole number of bytes from 1 on is wanted`);
+  throw new RangeError(`Cannot ${action}: ${name} is ${value}, expected a whole number of at least 1`);
 }

@@ -248,10 +248,10 @@ Deno.test("AsyncChat refuses bad arguments at once, and says what was given and 
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const wrong: [() => unknown, new () => Error, string][] = [
-    [() => chat.push(7 as never), TypeError, "Cannot push: a number was given, a string or a Uint8Array is wanted"],
-    [() => chat.push([1, 2] as never), TypeError, "an object of class Array was given"],
-    [() => chat.push(undefined as never), TypeError, "undefined was given"],
-    [() => chat.push(new ArrayBuffer(1) as never), TypeError, "an object of class ArrayBuffer was given"],
+    [() => chat.push(7 as never), TypeError, "Cannot push: expected string or Uint8Array, got a number"],
+    [() => chat.push([1, 2] as never), TypeError, "got an object of class Array"],
+    [() => chat.push(undefined as never), TypeError, "got undefined"],
+    [() => chat.push(new ArrayBuffer(1) as never), TypeError, "got an object of class ArrayBuffer"],
     [() => chat.setTerminator(-1), RangeError, "the count is -1, a whole number from 0 on is wanted"],
     [() => chat.setTerminator(-0.5), RangeError, "the count is -0.5"],
     [() => chat.setTerminator(NaN), RangeError, "the count is NaN"],
@@ -267,15 +267,19 @@ Deno.test("AsyncChat refuses bad arguments at once, and says what was given and 
     [() => chat.pushWithProducer(5 as never), TypeError, "Cannot push with a producer: a number was given"],
     [() => chat.pushWithProducer("text" as never), TypeError, "a string was given"],
     [() => chat.pushWithProducer({} as never), TypeError, "an object of class Object was given"],
-    [() => new Recorder(conn, { maxFrameBytes: -1 }), RangeError, "Cannot make a chat: maxFrameBytes is -1"],
+    [() => new Recorder(conn, { maxFrameBytes: -1 }), RangeError, "Cannot create a chat: maxFrameBytes is -1"],
     [() => new Recorder(conn, { highWaterMark: 0.5 }), RangeError, "highWaterMark is 0.5"],
     [() => new Recorder(conn, { maxReadBytes: NaN }), RangeError, "maxReadBytes is NaN"],
     [
       () => new Recorder({ read() {} } as never),
       TypeError,
-      "Cannot make a chat: an object of class Object has no write()",
+      "Cannot create a chat: expected a connection, got an object of class Object without write()",
     ],
-    [() => new Recorder(undefined as never), TypeError, "Cannot make a chat: undefined has no read()"],
+    [
+      () => new Recorder(undefined as never),
+      TypeError,
+      "Cannot create a chat: expected a connection, got undefined without read()",
+    ],
   ];
   for (const [call, errorClass, message] of wrong) assertThrows(call, errorClass, message);
   assertEquals(text(chat.getTerminator() as Uint8Array), "\r\n"); // a call that failed changed nothing

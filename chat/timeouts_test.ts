@@ -175,7 +175,11 @@ Deno.test("AsyncChat refuses time limits that are none", () => {
   const [conn] = memoryPair();
   for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
     for (const value of [-1, NaN, Infinity, "5" as never]) {
-      assertThrows(() => new Recorder(conn, { [name]: value }), RangeError, `Cannot make a chat: ${name} is ${value}`);
+      assertThrows(
+        () => new Recorder(conn, { [name]: value }),
+        RangeError,
+        `Cannot create a chat: ${name} is ${value}`,
+      );
     }
   }
 });

@@ -1,14 +1,14 @@
-import type { ChatConn, TlsUpgrade } from "./options.ts";
-import type { Clock } from "./clock.ts";
 import { HandshakeTimeoutError, UnreadPlaintextError } from "../core/errors.ts";
+import type { Clock } from "./clock.ts";
+import type { ChatConn, TlsUpgrade } from "./options.ts";
 import type { Writer } from "./writer.ts";
 
-/** What there was before TLS. */
+/** The chat's connection before TLS. */
 export interface Plaintext {
   conn: ChatConn;
-  /** What was read and not told. */
+  /** What was received and not dispatched. */
   unread: Uint8Array;
-  /** What writes what was pushed; nothing more will be. */
+  /** Writes what was pushed; nothing more will be. */
   writer: Writer;
   /** Aborted when the chat ends. */
   signal: AbortSignal;
@@ -16,10 +16,10 @@ export interface Plaintext {
 }
 
 /**
- * Sends what is queued, and shakes hands. Not one byte that came ahead of the handshake reaches the chat (CVE-2011-0411): a
- * client refuses to go on, a server has them taken for the handshake that they should be.
+ * Sends what is queued, and shakes hands. No byte that came ahead of the handshake reaches the chat (CVE-2011-0411): a client
+ * refuses to go on, a server takes it for the beginning of the handshake.
  *
- * @returns The connection of TLS; rejects with why there is none, and has then closed nothing but what it made.
+ * @returns The secure connection. Rejects with the reason when there is none; only what was created here is closed then.
  */
 export async function startTls(
   { conn, unread, writer, signal, clock }: Plaintext,
@@ -27,22 +27,25 @@ export async function startTls(
 ): Promise<ChatConn> {
   const { role, timeoutMs = 10_000 } = upgrade;
   if (role === "client" && unread.length > 0) throw new UnreadPlaintextError(unread.length);
-  let over = false;
-  let callOff = () => {};
-  const end = new Promise<never>((_, reject) => {
-    callOff = clock.after(timeoutMs, () => reject(new HandshakeTimeoutError("TLS handshake", timeoutMs)));
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  let failed = false; // from the moment on, not from when this function notices
+  let cancelTimeout = () => {};
+  const failure = new Promise<never>((_, reject) => {
+    const fail = (error: unknown) => {
+      failed = true;
+      reject(error);
+    };
+    cancelTimeout = clock.after(timeoutMs, () => fail(new HandshakeTimeoutError("TLS handshake", timeoutMs)));
+    signal.addEventListener("abort", () => fail(signal.reason), { once: true });
   });
   try {
-    await Promise.race([writer.flushed(), end]);
+    await Promise.race([writer.flushed(), failure]);
     const secured = upgrade.start(conn, unread).then((secured) => {
-      if (over) secured.close(); // nobody waits for it any more
+      if (failed) secured.close(); // too late: the chat has ended
       return secured;
     });
-    return await Promise.race([secured, end]);
+    return await Promise.race([secured, failure]);
   } finally {
-    over = true;
-    callOff();
+    cancelTimeout();
     writer.stop(signal.reason);
   }
 }

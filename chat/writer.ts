@@ -1,173 +1,186 @@
-import type { ChatConn } from "./options.ts";
 import { asError } from "../core/errors.ts";
-import { WriteQueue } from "../core/write_queue.ts";
 import type { Source } from "../core/producer.ts";
+import { WriteQueue } from "../core/write_queue.ts";
+import type { ChatConn } from "./options.ts";
 
-/** Writes of nothing in a row that are too many to be chance: Go's `maxConsecutiveEmptyReads`. */
+/** As many writes of 0 bytes in a row are an error: Go's `maxConsecutiveEmptyReads`. */
 const MAX_EMPTY_WRITES = 100;
-/** Producers in the queue that stop the input. Each may be a file or a stream that is open. */
+/** More producers in the queue than this stop the input. Each may be an open file or stream. */
 const MAX_PRODUCERS = 16;
 
 /**
- * The one that writes: empties an queue into a connection, asks producers, tells who waits how far it is.
+ * What a writer does at the moment:
  *
- * It ends once, and says so: after the last byte when it was sealed, or with what went wrong. A pump that was stopped says nothing.
+ *     new ──start──▶ idle ◀──▶ writing ◀──▶ awaiting producer
+ *                                 └─ sealed and empty ──▶ closing ──▶ closed
+ *
+ * A failure and `stop` lead to closed from everywhere.
  */
+export type WriterState = "new" | "idle" | "writing" | "awaiting producer" | "closing" | "closed";
+
+/** What a writer reports. A writer that was stopped reports nothing. */
+export interface WriterEvents {
+  /** The queue was sealed, all of it is written, and our side has ended. */
+  onEnd(): void;
+  /** The connection threw. */
+  onError(error: Error): void;
+  /** A producer threw, when it was pulled or when it was cancelled. */
+  onProducerError(error: unknown): void;
+}
+
+/** Writes a queue to a connection: the only one that calls `write` and `closeWrite`, one call at a time. */
 export class Writer {
   #conn: ChatConn;
-  readonly #onEnd: (error?: Error) => void;
-  readonly #onProducerError: (error: unknown) => void;
+  readonly #events: WriterEvents;
   readonly #queue = new WriteQueue();
-  #started = false;
-  #running = false; //      the loop is at work, or about to be
-  #ended = false; //         it has ended, or was stopped
-  #ending = false; //       all is written, and closeWrite() is pending
-  #waitsForProducer = false;
-  #pulling: Source | null = null; // the producer that is being asked at this moment
-  #generation = 0; //            a loop that waited for a producer when the queue was dropped is another loop's past
+  #state: WriterState = "new";
+  #pulling: Source | null = null; // the producer in its pull()
+  #generation = 0; // of the queue: grows when it is dropped
   #bytesSent = 0;
-  #flushWaiters: { ticket: number; resolve: () => void }[] = [];
+  #flushWaiters: { pushCount: number; resolve: () => void }[] = [];
   #capacityWaiter: { mark: number; resolve: () => void } | null = null;
 
   /**
    * @param conn Where to write.
-   * @param onEnd Called when all is written and our side is ended, or with what the connection threw.
-   * @param onProducerError Called with what a producer threw, when it was asked or when it was told to end.
+   * @param events Called with what happens.
    */
-  constructor(conn: ChatConn, onEnd: (error?: Error) => void, onProducerError: (error: unknown) => void) {
+  constructor(conn: ChatConn, events: WriterEvents) {
     this.#conn = conn;
-    this.#onEnd = onEnd;
-    this.#onProducerError = onProducerError;
+    this.#events = events;
   }
 
+  /** What the writer does at the moment. */
+  get state(): WriterState {
+    return this.#state;
+  }
+
+  /** Bytes pushed and not yet written. */
   get bufferedAmount(): number {
     return this.#queue.bufferedAmount;
   }
 
+  /** Bytes written. */
   get bytesSent(): number {
     return this.#bytesSent;
   }
 
   /** Whether the peer has something to take: bytes, or the end of our side. */
   get pending(): boolean {
-    return this.#ending || this.#queue.bufferedAmount > 0;
+    return this.#state === "closing" || this.#queue.bufferedAmount > 0;
   }
 
-  /** Whether a push would be sent. */
+  /** Whether a push would be written. */
   get accepting(): boolean {
-    return !this.#ended && !this.#queue.sealed;
+    return this.#state !== "closed" && !this.#queue.sealed;
   }
 
-  /** Whether nothing more will be written. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  /** Begins to write; before that, pushes wait, and it may be decided where to. */
+  /** Starts to write. Until then pushes are queued, and may still go to another connection. */
   start(conn: ChatConn = this.#conn): void {
+    if (this.#state !== "new") return;
     this.#conn = conn;
-    this.#started = true;
-    this.#wake();
+    this.#state = "idle";
+    if (!this.#queue.empty || this.#queue.sealed) this.#wake();
   }
 
+  /** Queues bytes or text. */
   push(data: Uint8Array | string): void {
     this.#queue.push(data);
     this.#wake();
   }
 
+  /** Queues a producer. */
   pushSource(source: Source): void {
     this.#queue.pushSource(source);
     this.#wake();
   }
 
-  /** Nothing more will be pushed: after what is queued, ends our side of the connection. */
+  /** Ends our side of the connection after what is queued. */
   seal(): void {
     this.#queue.seal();
     this.#wake();
   }
 
-  /** Fulfils when all that was pushed before is written or dropped; what went into the same block of 64 KiB at most counts with it. */
+  /** Fulfils when all pushed before is written or dropped. What shares a block of at most 64 KiB with it counts as well. */
   flushed(): Promise<void> {
-    const ticket = this.#queue.pushCount;
-    if (ticket === this.#queue.writtenCount) return Promise.resolve();
-    return new Promise((resolve) => this.#flushWaiters.push({ ticket, resolve }));
+    const { pushCount } = this.#queue;
+    if (pushCount === this.#queue.writtenCount) return Promise.resolve();
+    return new Promise((resolve) => this.#flushWaiters.push({ pushCount, resolve }));
   }
 
-  /** Whether more waits than it should: more than `mark` bytes, or many producers, whose bytes nobody can count. */
+  /** Whether more is queued than `mark` bytes, or more producers than may be: their bytes cannot be counted. */
   exceeds(mark: number): boolean {
     return this.#queue.bufferedAmount > mark || this.#queue.sources > MAX_PRODUCERS;
   }
 
-  /** Fulfils when that is no longer so, or `release()` was called. One may wait at a time. */
+  /** Fulfils when that is no longer so, or `release()` is called. One caller at a time. */
   waitForCapacity(mark: number): Promise<void> {
     return new Promise((resolve) => this.#capacityWaiter = { mark, resolve });
   }
 
-  /** Lets go who waits for room, whether there is any or not. */
+  /** Wakes the capacity waiter, whether there is capacity or not. */
   release(): void {
     this.#capacityWaiter?.resolve();
     this.#capacityWaiter = null;
   }
 
-  /** Drops what is queued and tells the producers so. A write that is pending goes on. */
+  /** Drops what is queued and cancels the producers. A pending write continues. */
   drop(reason?: Error): void {
     this.#generation++;
-    if (this.#waitsForProducer) this.#waitsForProducer = this.#running = false;
+    if (this.#state === "awaiting producer") this.#state = "idle";
     for (const source of this.#queue.clear()) void this.cancel(source, reason);
     this.#settleWaiters();
   }
 
-  /** Tells a producer that nobody will ask it again. One that has failed may answer with its failure, which is known. */
+  /** Cancels a producer that will not be pulled again. It may answer with `reason` itself. */
   async cancel(source: Source, reason: Error | undefined): Promise<void> {
     try {
-      if (source === this.#pulling) await null; // a generator that ends its own chat cannot be told while it runs
+      if (source === this.#pulling) await null; // a generator that ends its own chat cannot be returned while it runs
       await source.cancel(reason);
     } catch (error) {
-      if (error !== reason && error !== reason?.cause) this.#onProducerError(error);
+      if (error !== reason && error !== reason?.cause) this.#events.onProducerError(error);
     }
   }
 
   /** Drops what is queued, and writes nothing more. */
   stop(reason?: Error): void {
-    this.#ending = false;
-    this.#ended = true;
+    this.#state = "closed";
     this.drop(reason);
   }
 
-  /** Stops, and gives back what was not written. */
+  /**
+   * Stops, and returns what was not written.
+   *
+   * @throws {TypeError} when a write is pending or a producer is queued
+   */
   takeUnsent(): Uint8Array[] {
-    if (this.#queue.writing) {
-      throw new TypeError("Cannot detach: a write is pending, a call after flushed() is wanted");
-    }
-    if (this.#queue.current !== null) {
-      throw new TypeError("Cannot detach: a producer is queued, a call after flushed() is wanted");
-    }
+    if (this.#queue.writing) throw new TypeError("Cannot detach: a write is pending, await flushed() first");
+    if (this.#queue.current !== null) throw new TypeError("Cannot detach: a producer is queued, await flushed() first");
     const unsent = this.#queue.unsent();
     this.stop();
     return unsent;
   }
 
-  /** Starts the loop if it rests. It waits for the end of this turn, so that what is pushed in one turn is one write. */
+  /** Starts the loop at the end of this turn, so that what is pushed in one turn is one write. */
   #wake(): void {
-    if (this.#running || this.#ended || !this.#started) return;
-    this.#running = true;
+    if (this.#state !== "idle") return;
+    this.#state = "writing";
     queueMicrotask(() => this.#run());
   }
 
   async #run(): Promise<void> {
     try {
-      let generation = 0; // as they were when it was asked
+      let generation = 0; // of the queue that the producer was pulled from
       let emptyWrites = 0;
-      let made: Promise<Uint8Array | null> | null = null; // by a producer that could not answer at once
-      let asked: Source | null = null;
-      while (!this.#ended) {
-        // A producer is asked for as long as it answers at once, so that its small pieces go out together.
-        while (made === null && (asked = this.#queue.source()) !== null) {
+      let made: Promise<Uint8Array | null> | null = null; // a pulled piece that is not there yet
+      let pulled: Source | null = null;
+      while (this.#state !== "closed") {
+        // A producer is pulled for as long as it answers at once, so that small pieces are written together.
+        while (made === null && (pulled = this.#queue.source()) !== null) {
           generation = this.#generation;
-          made = this.#pull(asked);
+          made = this.#pull(pulled);
         }
-        if (this.#ended) return; // it threw, or it ended the chat
-        if (made !== null && generation !== this.#generation) { // it was dropped, by itself when it was asked, or since
+        if (this.#isClosed()) return; // the producer threw, or closed the chat
+        if (made !== null && generation !== this.#generation) { // the queue was dropped meanwhile
           made = null;
           continue;
         }
@@ -181,19 +194,19 @@ export class Writer {
           if (emptyWrites === MAX_EMPTY_WRITES) throw tooManyEmptyWrites(bytes.length);
         } else if (made !== null) {
           this.#settleWaiters(); // those before it may have ended with nothing to write
-          this.#waitsForProducer = true;
+          this.#state = "awaiting producer";
           const piece: Uint8Array | null = await made;
           if (generation !== this.#generation) return;
-          this.#waitsForProducer = false;
+          this.#state = "writing";
           made = null;
-          this.#queue.feed(asked!, piece);
+          this.#queue.feed(pulled!, piece);
           this.#settleWaiters();
         } else if (this.#queue.sealed) {
-          this.#ending = true;
+          this.#state = "closing";
           await this.#conn.closeWrite?.();
           return this.#end();
         } else {
-          this.#running = false;
+          this.#state = "idle";
           return this.#settleWaiters();
         }
       }
@@ -202,7 +215,7 @@ export class Writer {
     }
   }
 
-  /** Pulls a producer; what it has made at once is taken in, a promise is given back. */
+  /** Pulls a producer. A piece that is there at once is queued, a promise is returned. */
   #pull(source: Source): Promise<Uint8Array | null> | null {
     this.#pulling = source;
     try {
@@ -220,30 +233,35 @@ export class Writer {
   }
 
   #producerFailed(source: Source, error: unknown): null {
-    if (this.#queue.current === source) { // else it was dropped, and this is how it took it
+    if (this.#queue.current === source) { // else it was dropped, and this is its answer
       this.stop(asError(error));
-      this.#onProducerError(error);
+      this.#events.onProducerError(error);
     }
     return null;
   }
 
   #end(error?: Error): void {
-    if (this.#ended) return;
+    if (this.#isClosed()) return;
     this.stop(error);
-    this.#onEnd(error);
+    if (error === undefined) this.#events.onEnd();
+    else this.#events.onError(error);
+  }
+
+  #isClosed(): boolean {
+    return this.#state === "closed";
   }
 
   #settleWaiters(): void {
-    const written = this.#queue.writtenCount;
-    let told = 0;
-    while (told < this.#flushWaiters.length && this.#flushWaiters[told]!.ticket <= written) {
-      this.#flushWaiters[told++]!.resolve();
+    const { writtenCount } = this.#queue;
+    let settled = 0;
+    while (settled < this.#flushWaiters.length && this.#flushWaiters[settled]!.pushCount <= writtenCount) {
+      this.#flushWaiters[settled++]!.resolve();
     }
-    if (told > 0) this.#flushWaiters.splice(0, told);
+    if (settled > 0) this.#flushWaiters.splice(0, settled);
     if (this.#capacityWaiter !== null && !this.exceeds(this.#capacityWaiter.mark)) this.release();
   }
 }
 
 function tooManyEmptyWrites(length: number): Error {
-  return new Error(`Cannot write: ${MAX_EMPTY_WRITES} writes in a row took 0 of ${length} bytes, 1 or more is wanted`);
+  return new Error(`Cannot write: the connection took 0 of ${length} bytes ${MAX_EMPTY_WRITES} times in a row`);
 }

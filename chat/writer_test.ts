@@ -2,7 +2,9 @@ import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrow
 import type { ChatConn } from "./options.ts";
 import { type ProducerLike, SimpleProducer, toSource } from "../core/producer.ts";
 import { bytes, text, turns } from "../tests/recorder.ts";
-import { Writer } from "./writer.ts";
+import { Writer, type WriterEvents } from "./writer.ts";
+
+const NO_EVENTS: WriterEvents = { onEnd() {}, onError() {}, onProducerError() {} };
 
 /** What a write answers: how many bytes it took at most, or an error; "hold" is: when the test says so. */
 type Answer = number | Error | "hold";
@@ -41,8 +43,11 @@ class Desk {
     };
     this.pump = new Writer(
       { read, write, closeWrite, close() {}, ...conn },
-      (error) => tell(error === undefined ? "end" : "failed", error),
-      (error) => tell("producer failed", error),
+      {
+        onEnd: () => tell("end", undefined),
+        onError: (error) => tell("failed", error),
+        onProducerError: (error) => tell("producer failed", error),
+      },
     );
     this.pump.start();
   }
@@ -72,7 +77,7 @@ const silent = () => ({ more: () => new Promise<Uint8Array>(() => {}) });
 Deno.test("Writer writes nothing before it is started, then all that was pushed in one write", async () => {
   const writes: string[] = [];
   const write = (given: Uint8Array) => Promise.resolve(writes.push(text(given)) && given.length);
-  const pump = new Writer({ read: () => Promise.resolve(null), write, close() {} }, () => {}, () => {});
+  const pump = new Writer({ read: () => Promise.resolve(null), write, close() {} }, NO_EVENTS);
   pump.push("a");
   await turns();
   pump.push("b");
@@ -134,7 +139,7 @@ Deno.test("Writer bears writes of nothing, but not a hundred in a row", async ()
   assertEquals([stuck.told, stuck.writes.length], [["failed"], 101]);
   assertEquals(
     (stuck.errors[0] as Error).message,
-    "Cannot write: 100 writes in a row took 0 of 1 bytes, 1 or more is wanted",
+    "Cannot write: the connection took 0 of 1 bytes 100 times in a row",
   );
 });
 
@@ -150,7 +155,7 @@ Deno.test("Writer tells once of a write that fails, the first or a later one, an
     await turns();
     assertEquals([desk.told, desk.writes.length], [["failed"], nth + 1]);
     assertStrictEquals(desk.errors[0], broken);
-    assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
+    assertEquals([desk.pump.state === "closed", desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
     assertEquals([flushed(), late(), desk.pump.bytesSent], [true, true, nth]);
   }
 });
@@ -184,12 +189,12 @@ Deno.test("Writer.seal() ends our side after the last byte, and says so once", a
   const desk = new Desk([1, "hold"]);
   desk.pump.push("abc");
   desk.pump.seal();
-  assertEquals([desk.pump.accepting, desk.pump.ended], [false, false]);
+  assertEquals([desk.pump.accepting, desk.pump.state === "closed"], [false, false]);
   await turns();
   assertEquals([desk.closeWrites, desk.told], [0, []]);
   desk.answer(2);
   await turns();
-  assertEquals([desk.closeWrites, desk.told, desk.pump.ended], [1, ["end"], true]);
+  assertEquals([desk.closeWrites, desk.told, desk.pump.state === "closed"], [1, ["end"], true]);
 });
 
 Deno.test("Writer.seal() of an empty queue ends our side at once", async () => {
@@ -214,11 +219,11 @@ Deno.test("Writer.seal() waits for a producer that is still to answer", async ()
 Deno.test("Writer.seal() does without closeWrite() where the connection has none", async () => {
   const told: string[] = [];
   const conn = { read: () => Promise.resolve(null), write: () => Promise.resolve(0), close() {} };
-  const pump = new Writer(conn, (error) => told.push(`end ${error}`), () => {});
+  const pump = new Writer(conn, { ...NO_EVENTS, onEnd: () => told.push("end") });
   pump.start();
   pump.seal();
   await turns();
-  assertEquals(told, ["end undefined"]);
+  assertEquals(told, ["end"]);
 });
 
 Deno.test("Writer.seal() tells of a closeWrite() that fails", async () => {
@@ -237,7 +242,7 @@ Deno.test("Writer.stop() writes nothing more and says nothing, whatever becomes 
     await desk.push("def");
     const flushed = desk.flushed();
     desk.pump.stop();
-    assertEquals([desk.pump.ended, desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
+    assertEquals([desk.pump.state === "closed", desk.pump.accepting, desk.pump.bufferedAmount], [true, false, 0]);
     desk.answer(outcome);
     await turns();
     assertEquals([desk.writes, desk.told, flushed()], [["abc"], [], true]);
@@ -471,7 +476,7 @@ Deno.test("Writer stops at a producer that fails, at once or in time, and tells 
     await turns();
     assertEquals([desk.writes, desk.told], [["a"], ["producer failed"]]);
     assertStrictEquals(desk.errors[0], boom);
-    assertEquals([desk.pump.ended, desk.pump.bufferedAmount], [true, 0]);
+    assertEquals([desk.pump.state === "closed", desk.pump.bufferedAmount], [true, 0]);
   }
 });
 
@@ -666,7 +671,7 @@ Deno.test("Writer.stop() leaves nothing waiting for a producer that never answer
   const flushed = desk.flushed();
   desk.pump.stop();
   await turns();
-  assertEquals([flushed(), desk.pump.ended, desk.told], [true, true, []]);
+  assertEquals([flushed(), desk.pump.state === "closed", desk.told], [true, true, []]);
 });
 
 Deno.test("Writer.stop() tells of a producer that fails when it is told to end, unless it answers with the reason", async () => {
@@ -750,7 +755,7 @@ Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () 
   const unsent = desk.pump.takeUnsent();
   await turns();
   assertEquals(unsent, [bytes("b"), large]);
-  assert(desk.pump.ended && flushed());
+  assert(desk.pump.state === "closed" && flushed());
   assertEquals([desk.writes, desk.told, desk.pump.bufferedAmount], [["a"], [], 0]);
 });
 
@@ -758,7 +763,7 @@ Deno.test("Writer.takeUnsent() refuses while a write is pending, or a producer i
   const writing = new Desk(["hold"]);
   await writing.push("a");
   const pending = assertThrows(() => writing.pump.takeUnsent(), TypeError);
-  assertEquals(pending.message, "Cannot detach: a write is pending, a call after flushed() is wanted");
+  assertEquals(pending.message, "Cannot detach: a write is pending, await flushed() first");
   writing.answer(1);
   await writing.push("b");
   assertEquals(writing.writes, ["a", "b"]);
@@ -766,7 +771,7 @@ Deno.test("Writer.takeUnsent() refuses while a write is pending, or a producer i
   const asking = new Desk();
   asking.pump.pushSource(toSource([bytes("c")]));
   const queued = assertThrows(() => asking.pump.takeUnsent(), TypeError);
-  assertEquals(queued.message, "Cannot detach: a producer is queued, a call after flushed() is wanted");
+  assertEquals(queued.message, "Cannot detach: a producer is queued, await flushed() first");
   await turns();
   assertEquals(asking.writes, ["c"]);
 });

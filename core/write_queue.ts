@@ -75,6 +75,11 @@ export class WriteQueue {
     return this.#written;
   }
 
+  /** Whether there is nothing to write and no producer to pull. */
+  get empty(): boolean {
+    return this.#chunks.length === 0 && this.#waiting === null;
+  }
+
   /** Whether nothing more may be pushed. */
   get sealed(): boolean {
     return this.#sealed;

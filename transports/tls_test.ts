@@ -234,7 +234,11 @@ Deno.test("AsyncChat.startTls() refuses to begin where it cannot", async () => {
   chat.setTerminator("\n");
   const over = chat.run();
   await turns();
-  assertThrows(() => chat.start(), TypeError, "Cannot start TLS: a read or a handshake is pending, a call from inside");
+  assertThrows(
+    () => chat.start(),
+    TypeError,
+    "Cannot start TLS: a read or a handshake is pending, call it inside a hook",
+  );
   chat.closeWhenDone();
   assertThrows(() => chat.start(), ChatClosedError, "Cannot start TLS");
   theirs.close();

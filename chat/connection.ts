@@ -1,0 +1,365 @@
+import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
+import { FrameInput } from "../core/frame_input.ts";
+import type { Terminator } from "../core/frame_splitter.ts";
+import { type Action, Lifecycle } from "../core/lifecycle.ts";
+import type { Source } from "../core/producer.ts";
+import type { TimeoutKind } from "../core/time_limits.ts";
+import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
+import { Dispatcher, type Gate } from "./dispatcher.ts";
+import type { Hooks } from "./hooks.ts";
+import {
+  type ChatConn,
+  checkByteCount,
+  type ResolvedChatOptions,
+  type TerminatorOptions,
+  type TlsUpgrade,
+} from "./options.ts";
+import { noTerminator, ReadLoop } from "./read_loop.ts";
+import { watchTimeLimits } from "./timeouts.ts";
+import { startTls } from "./tls_upgrade.ts";
+import { type ChatState, type Detached, PUBLIC_STATE } from "./types.ts";
+import { Writer } from "./writer.ts";
+
+/** How long a closing chat waits for the peer to end its side: the lingering close of gunicorn and Apache. */
+const LINGER_MS = 2_000;
+
+/**
+ * The engine of one chat. It owns the parts (read loop, dispatcher, writer) and does what the {@linkcode Lifecycle} asks, in
+ * `apply` alone. One class for all chats, so that its fields stay fast whatever subclasses of AsyncChat there are.
+ */
+export class Connection implements Gate {
+  readonly lifecycle = new Lifecycle();
+  readonly input: FrameInput;
+  readonly options: ResolvedChatOptions;
+  readonly #hooks: Hooks; // the chat
+  readonly #defaults: Hooks; // of AsyncChat itself
+  readonly #dispatcher: Dispatcher;
+  readonly #readLoop: ReadLoop;
+  conn: ChatConn;
+  writer: Writer;
+  #plainWriter: Writer | null = null; // wrote before TLS
+  #bytesSentBefore = 0; // by writers before #plainWriter
+  upgrade: Promise<void> | undefined; // to TLS; pending meanwhile
+  #finished: Promise<void> | null = null;
+  #finish: () => void = () => {};
+  #abort: AbortController | null = null; // made on demand
+  #awaitsCapacity = false;
+  #stopTimers: () => void = () => {};
+  #cancelLinger: (() => void) | null = null;
+
+  constructor(chat: Hooks, defaults: Hooks, conn: ChatConn, options: ResolvedChatOptions) {
+    this.#hooks = chat;
+    this.#defaults = defaults;
+    this.conn = conn;
+    this.options = options;
+    this.input = new FrameInput(options.maxFrameBytes, options.maxReadBytes, options.unread);
+    this.#dispatcher = new Dispatcher(chat, defaults, this, this.input);
+    this.#readLoop = new ReadLoop(this, this.input, this.#dispatcher);
+    this.writer = this.#newWriter();
+  }
+
+  /** Starts the chat, the first time; returns the promise of its end. */
+  run(): Promise<void> {
+    if (this.#finished !== null) return this.#finished;
+    const wasClosed = this.lifecycle.closed;
+    if (!this.input.ready && this.state === "new" && this.#hooks.handleConnect === this.#defaults.handleConnect) {
+      throw noTerminator();
+    }
+    this.lifecycle.run();
+    this.#finished = new Promise((resolve) => this.#finish = resolve);
+    if (connectChannel.hasSubscribers) connectChannel.publish({ chat: this.#hooks });
+    if (wasClosed) void this.#callCloseHook();
+    else this.#start();
+    return this.#finished;
+  }
+
+  #start(): void {
+    if (this.options.noDelay && this.dispatching) this.#disableNagle();
+    this.writer.start();
+    this.#watchTime();
+    void this.#readLoop.run();
+  }
+
+  // ------------------------------------------------- the dispatcher's gate
+
+  get dispatching(): boolean {
+    return this.lifecycle.dispatching;
+  }
+
+  get outputFull(): boolean {
+    return this.writer.exceeds(this.options.highWaterMark);
+  }
+
+  async waitForCapacity(): Promise<void> {
+    this.#awaitsCapacity = true;
+    await this.writer.waitForCapacity(this.options.highWaterMark);
+    await this.upgrade; // begun from outside, since no read was pending
+    this.#awaitsCapacity = false;
+  }
+
+  hookStarted(): void {
+    this.lifecycle.hookStarted();
+  }
+
+  hookSettled(): void {
+    this.apply(this.lifecycle.hookSettled());
+  }
+
+  hookFailed(error: unknown, handleError = this.#hooks.handleError): void {
+    // A hook that was pending when the chat ended, and finds it ended, is not at fault.
+    if (this.#abort?.signal.aborted && error === this.#abort.signal.reason) return;
+    if (this.lifecycle.closedDuringHook && error instanceof ChatClosedError) return;
+    if (errorChannel.hasSubscribers) errorChannel.publish({ chat: this.#hooks, error });
+    try {
+      handleError.call(this.#hooks, error);
+    } catch (second) {
+      this.#defaults.handleError.call(this.#hooks, second);
+    }
+  }
+
+  drain(cause?: Error): void {
+    this.apply(this.lifecycle.drain(cause));
+  }
+
+  // ----------------------------------------------------- what the owner asks
+
+  collect(data: Uint8Array): void {
+    this.#dispatcher.collect(data);
+  }
+
+  collectRange(buffer: Uint8Array, start: number, end: number): void {
+    this.#dispatcher.collectRange(buffer, start, end);
+  }
+
+  setTerminator(terminator: Terminator, options?: TerminatorOptions): void {
+    if (options === undefined) return this.input.setTerminator(terminator);
+    const { maxFrameBytes = this.options.maxFrameBytes, onTooLong = "close" } = options;
+    checkByteCount("set the terminator", "maxFrameBytes", maxFrameBytes);
+    if (onTooLong !== "close" && onTooLong !== "discard") {
+      throw new TypeError(`Cannot set the terminator: onTooLong is "${onTooLong}", expected "close" or "discard"`);
+    }
+    this.input.setTerminator(terminator, maxFrameBytes, onTooLong);
+  }
+
+  push(data: Uint8Array | string): void {
+    if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+      throw new TypeError(`Cannot push: expected string or Uint8Array, got ${describe(data)}`);
+    }
+    if (!this.#mayPush("push")) return;
+    const { writer, options: { highWaterMark, maxBufferedBytes } } = this;
+    writer.push(data);
+    if (writer.exceeds(highWaterMark)) this.#dispatcher.interrupt();
+    const { bufferedAmount } = writer;
+    if (bufferedAmount > maxBufferedBytes) this.close(new OutgoingOverflowError(maxBufferedBytes, bufferedAmount));
+  }
+
+  pushSource(source: Source): void {
+    this.#dispatcher.interrupt();
+    if (this.#mayPush("push with a producer")) this.writer.pushSource(source);
+    else void this.writer.cancel(source, this.lifecycle.reason);
+  }
+
+  endOutput(): void {
+    if (typeof this.conn.closeWrite !== "function") {
+      throw new TypeError("Cannot close for writing: the connection has no closeWrite()");
+    }
+    this.apply(this.lifecycle.endOutput());
+  }
+
+  drainByOwner(): void {
+    this.apply(this.lifecycle.drainByOwner());
+  }
+
+  close(reason?: Error): void {
+    this.apply(this.lifecycle.close(reason));
+  }
+
+  closeByOwner(reason?: Error): void {
+    this.apply(this.lifecycle.closeByOwner(reason));
+  }
+
+  discardBuffers(): void {
+    this.input.discard();
+    this.writer.drop();
+  }
+
+  detach(): Detached {
+    if (this.lifecycle.closed) throw new ChatClosedError("detach");
+    this.#checkBetweenReads("detach");
+    const unsent = this.writer.takeUnsent();
+    const unread = this.input.unread();
+    this.apply(this.lifecycle.detach());
+    return { conn: this.conn, unread, unsent };
+  }
+
+  startTls(upgrade: TlsUpgrade): Promise<void> {
+    if (this.lifecycle.phase !== "open" || this.lifecycle.inputEnded || !this.writer.accepting) {
+      throw new ChatClosedError("start TLS");
+    }
+    this.#checkBetweenReads("start TLS");
+    this.#dispatcher.interrupt();
+    const upgraded = this.#upgrade(upgrade);
+    this.upgrade = upgraded.catch(() => {}).then(() => this.upgrade = undefined);
+    return upgraded;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.lifecycle.phase === "broken" || this.lifecycle.closed) this.#abort.abort(this.lifecycle.reason);
+    }
+    return this.#abort.signal;
+  }
+
+  get state(): ChatState {
+    return PUBLIC_STATE[this.lifecycle.phase];
+  }
+
+  get bytesReceived(): number {
+    return this.#readLoop.bytesReceived;
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSentBefore + (this.#plainWriter?.bytesSent ?? 0) + this.writer.bytesSent;
+  }
+
+  get framesReceived(): number {
+    return this.#dispatcher.framesReceived;
+  }
+
+  // ------------------------------------------------------------------ the end
+
+  /** Does what an event of the lifecycle asks; the only place that does. */
+  apply(action: Action): void {
+    this.#dispatcher.interrupt();
+    if (!this.dispatching) this.writer.release();
+    switch (action) {
+      case "none":
+        return;
+      case "seal output":
+        return this.writer.seal();
+      case "start lingering":
+        if (this.lifecycle.phase === "broken") this.#abort?.abort(this.lifecycle.reason);
+        this.#cancelLinger ??= this.options.clock.after(LINGER_MS, () => this.close());
+        return;
+      case "close":
+        this.#release();
+        return this.#closeConn();
+      case "release":
+        return this.#release();
+    }
+  }
+
+  /** Frees everything but the connection. `handleClose` follows when no hook is pending. */
+  #release(): void {
+    const { reason } = this.lifecycle;
+    this.#cancelLinger?.();
+    this.#stopTimers();
+    this.input.drop();
+    this.writer.stop(reason);
+    this.#abort?.abort(reason);
+    if (this.#finished !== null) void this.#callCloseHook();
+  }
+
+  #closeConn(): void {
+    try {
+      this.conn.close();
+    } catch (error) {
+      this.lifecycle.closeFailed(asError(error));
+    }
+  }
+
+  async #callCloseHook(): Promise<void> {
+    await null;
+    while (this.#dispatcher.running !== null) await this.#dispatcher.running;
+    const { reason } = this.lifecycle;
+    if (closeChannel.hasSubscribers) closeChannel.publish({ chat: this.#hooks, reason });
+    this.lifecycle.lastHookStarted();
+    try {
+      await this.#hooks.handleClose(reason);
+    } catch (error) {
+      this.hookFailed(error);
+    }
+    this.lifecycle.lastHookSettled();
+    this.#finish();
+  }
+
+  // ------------------------------------------------------------------- output
+
+  #newWriter(): Writer {
+    return new Writer(this.conn, {
+      onEnd: () => this.apply(this.lifecycle.outputFinished()),
+      onError: (error) => this.apply(this.lifecycle.outputFailed(error)),
+      onProducerError: (error) => this.#producerFailed(error),
+    });
+  }
+
+  #producerFailed(error: unknown): void {
+    // A producer that fails when it is cancelled may do so after the last hook.
+    this.hookFailed(error, this.lifecycle.lastHookCalled ? this.#defaults.handleError : this.#hooks.handleError);
+    this.close(asError(error)); // also if handleError did not: the peer would not notice the gap
+  }
+
+  /** Whether a push is queued; `false` when the peer is gone. */
+  #mayPush(action: string): boolean {
+    if (this.writer.accepting) return true;
+    if (this.lifecycle.endedByOwner) throw new ChatClosedError(action);
+    return false;
+  }
+
+  async #upgrade(upgrade: TlsUpgrade): Promise<void> {
+    const { conn, writer, signal, options: { clock } } = this;
+    const unread = this.input.unread();
+    this.input.restart();
+    this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
+    this.#plainWriter = writer;
+    this.writer = this.#newWriter(); // what is pushed from here on waits for TLS
+    try {
+      const secured = await startTls({ conn, unread, writer, signal, clock }, upgrade);
+      if (signal.aborted) secured.close(); // in that very turn
+      signal.throwIfAborted();
+      this.conn = secured;
+    } catch (error) {
+      this.close(asError(error));
+      throw signal.reason;
+    }
+    this.writer.start(this.conn);
+  }
+
+  #checkBetweenReads(action: string): void {
+    if (!this.#readLoop.pending && this.upgrade === undefined) return;
+    throw new TypeError(`Cannot ${action}: a read or a handshake is pending, call it inside a hook`);
+  }
+
+  #disableNagle(): void {
+    try {
+      this.conn.setNoDelay?.(true);
+    } catch {
+      // The connection is gone already: the first read reports how.
+    }
+  }
+
+  // --------------------------------------------------------------------- time
+
+  #watchTime(): void {
+    if (this.lifecycle.closed) return;
+    this.#stopTimers = watchTimeLimits(this.options, this.options.clock, () => ({
+      peerWaits: this.#dispatcher.running !== null || this.#awaitsCapacity || this.lifecycle.inputEnded ||
+        this.state !== "open",
+      bytesReceived: this.bytesReceived,
+      frameNumber: this.input.frameNumber,
+      frameBegun: this.input.frameBegun,
+      bytesSent: this.bytesSent,
+      outputPending: this.writer.pending,
+    }), (kind) => this.#timedOut(kind));
+  }
+
+  #timedOut(kind: TimeoutKind): void {
+    const error = new ChatTimeoutError(kind, this.options[`${kind}TimeoutMs`]);
+    if (this.dispatching && this.#dispatcher.running === null) {
+      void this.#dispatcher.call((hooks) => hooks.handleTimeout(error));
+    } else {
+      this.close(error);
+    }
+  }
+}

@@ -1,0 +1,256 @@
+// Guards of startTls() that no other test notices: hooks that do not await it, and a chat that ends as the handshake does.
+
+import { assertEquals } from "@std/assert";
+import type { ChatConn, ChatOptions, TlsUpgrade } from "../mod.ts";
+import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { Recorder, text, turns } from "../tests/recorder.ts";
+
+/** Starts TLS from wherever a test wants it. */
+class Upgrading extends Recorder {
+  onData: () => void | Promise<void> = () => {};
+
+  start(upgrade: TlsUpgrade): Promise<void> {
+    return this.startTls(upgrade);
+  }
+  protected override collectIncomingData(data: Uint8Array) {
+    super.collectIncomingData(data);
+    return this.onData();
+  }
+}
+
+/** An upgrade whose handshake ends when the test says so, and the connection that comes of it. */
+function handshake() {
+  const started = Promise.withResolvers<{ conn: ChatConn; unread: string }>();
+  const secured = Promise.withResolvers<ChatConn>();
+  const [inner, peer] = memoryPair();
+  const upgrade: TlsUpgrade = {
+    role: "server",
+    start(conn, unread) {
+      started.resolve({ conn, unread: text(unread) });
+      return secured.promise;
+    },
+  };
+  return { upgrade, started: started.promise, secured, inner, peer };
+}
+
+/** A chat in memory, not yet run. */
+function upgrading(options: ChatOptions = {}, capacity = 65_536) {
+  const clock = new FakeClock();
+  const [ours, theirs] = memoryPair({ capacity });
+  return { chat: new Upgrading(ours, { clock, writeTimeoutMs: 0, ...options }), clock, ours, theirs };
+}
+
+// ---------------------------------------------------------------------------------------------------- TLS that no hook awaits
+
+for (const hook of ["handleConnect", "collectIncomingData", "foundTerminator"]) {
+  Deno.test(`startTls that an async ${hook} does not await lets no plaintext through`, async () => {
+    const { upgrade, started, secured, inner, peer } = handshake();
+    const { chat, ours, theirs } = upgrading();
+    const done = Promise.withResolvers<void>();
+    let isUpgraded = false;
+    const startIn = async (name: string) => {
+      if (name !== hook || isUpgraded) return;
+      isUpgraded = true;
+      void chat.start(upgrade);
+      await turns(3); // waits, but not for TLS
+      done.resolve();
+    };
+    chat.onConnect = () => startIn("handleConnect");
+    chat.onData = () => startIn("collectIncomingData");
+    chat.onFrame = () => startIn("foundTerminator");
+    const over = chat.run();
+    if (hook !== "handleConnect") await theirs.send("STARTTLS\r\n");
+    const expected = { conn: ours, unread: hook === "collectIncomingData" ? "\r\n" : "" };
+    assertEquals(await started, expected);
+    await done.promise;
+    const reads = ours.calls.read;
+    await theirs.send("injected\r\n");
+    await turns();
+    assertEquals({ reads: ours.calls.read, received: chat.bytesReceived }, {
+      reads,
+      received: hook === "handleConnect" ? 0 : 10,
+    });
+    secured.resolve(inner);
+    await peer.send("over TLS\r\n");
+    await peer.closeWrite();
+    await over;
+    assertEquals({ events: chat.events, errors: chat.errors }, {
+      events: hook === "foundTerminator"
+        ? ["connect", "frame STARTTLS", "frame over TLS", "eof", "close"]
+        : ["connect", "frame over TLS", "eof", "close"],
+      errors: [],
+    });
+    theirs.close();
+    peer.close();
+  });
+}
+
+Deno.test("startTls after a hook that rejects and is forgiven still lets no plaintext through", async () => {
+  const { upgrade, started, secured, inner, peer } = handshake();
+  const { chat, ours, theirs } = upgrading();
+  const boom = new Error("boom");
+  const failed = Promise.withResolvers<void>();
+  chat.onError = () => failed.resolve();
+  chat.onFrame = async (frame) => {
+    if (frame !== "STARTTLS") return;
+    void chat.start(upgrade);
+    await started;
+    throw boom;
+  };
+  const over = chat.run();
+  await theirs.send("STARTTLS\r\ninjected\r\n");
+  await failed.promise;
+  await theirs.send("injected later\r\n");
+  await turns();
+  assertEquals({ reads: ours.calls.read, unread: (await started).unread }, { reads: 1, unread: "injected\r\n" });
+  secured.resolve(inner);
+  await peer.send("over TLS\r\n");
+  await peer.closeWrite();
+  await over;
+  assertEquals({ events: chat.events, errors: chat.errors }, {
+    events: ["connect", "frame STARTTLS", "frame over TLS", "eof", "close"],
+    errors: [boom],
+  });
+  theirs.close();
+  peer.close();
+});
+
+Deno.test("startTls from outside while output is full lets no plaintext through", async () => {
+  const { upgrade, started, secured, inner, peer } = handshake();
+  const { chat, ours, theirs } = upgrading({ highWaterMark: 10 }, 10);
+  const answered = Promise.withResolvers<void>();
+  chat.onFrame = (frame) => {
+    if (frame !== "go") return;
+    chat.push("x".repeat(100));
+    answered.resolve();
+  };
+  const over = chat.run();
+  await theirs.send("go\r\nunread\r\n");
+  await answered.promise;
+  await turns(); // output is full: nothing is read, so TLS may start
+  const upgraded = chat.start(upgrade);
+  assertEquals((await theirs.receive(100)).length, 100); // what was queued is sent first, and there is room again
+  assertEquals(await started, { conn: ours, unread: "unread\r\n" });
+  await theirs.send("injected\r\n");
+  await turns();
+  assertEquals({ reads: ours.calls.read, events: chat.events }, { reads: 1, events: ["connect", "frame go"] });
+  secured.resolve(inner);
+  await upgraded;
+  await peer.send("over TLS\r\n");
+  await peer.closeWrite();
+  await over;
+  assertEquals(chat.events, ["connect", "frame go", "frame over TLS", "eof", "close"]);
+  theirs.close();
+  peer.close();
+});
+
+// ------------------------------------------------------------------------------------- a chat that ends as the handshake does
+
+/** How TLS may come to nothing while its handshake ends. */
+const ENDS: Record<string, (chat: Upgrading, clock: FakeClock) => void> = {
+  "is closed": (chat) => chat.close(),
+  "is closed with a reason": (chat) => chat.close(new Error("server stops")),
+  "runs out of time": (_chat, clock) => clock.advance(10_000),
+};
+
+/** Ends the handshake, and `delay` microtasks later the chat. Returns whether TLS had begun by then. */
+async function endBoth(end: string, delay: number): Promise<boolean> {
+  const { upgrade, started, secured, inner, peer } = handshake();
+  const { chat, clock, theirs } = upgrading();
+  let outcome: unknown = "pending";
+  chat.onFrame = async () => {
+    await chat.start(upgrade).then(() => outcome = "secure", (error) => outcome = error);
+    chat.push("only over TLS");
+  };
+  const over = chat.run();
+  await theirs.send("STARTTLS\r\n");
+  await started;
+  secured.resolve(inner);
+  for (let turn = 0; turn < delay; turn++) await null;
+  const isUpgraded = chat.conn === inner;
+  ENDS[end]!(chat, clock);
+  await turns();
+  // What came too late to stop the handshake does not end the chat.
+  const isSecure = end === "runs out of time" ? chat.state === "open" : isUpgraded;
+  const reason = end === "runs out of time" ? chat.closeReason : chat.signal.reason;
+  assertEquals({ end, delay, outcome, isOpen: !inner.closed, sent: chat.bytesSent > 0, timers: clock.pending }, {
+    end,
+    delay,
+    outcome: isSecure ? "secure" : reason,
+    isOpen: chat.state === "open",
+    sent: chat.state === "open",
+    timers: 0,
+  });
+  theirs.close();
+  peer.close();
+  await over;
+  return isUpgraded;
+}
+
+Deno.test("startTls closes the secured connection when the chat ends just as the handshake does", async () => {
+  for (const end of Object.keys(ENDS)) {
+    for (let delay = 1, isUpgraded = false; !isUpgraded; delay++) isUpgraded = await endBoth(end, delay);
+  }
+});
+
+Deno.test("startTls closes the secured connection when the chat ends in the same turn", async () => {
+  for (const end of Object.keys(ENDS)) await endBoth(end, 0);
+});
+
+// ------------------------------------------------------------------------------------------------- what lies on both sides
+
+Deno.test("bytesSent counts what was sent before, between and after two upgrades", async () => {
+  const [first, second] = [handshake(), handshake()];
+  const upgrades = [first.upgrade, second.upgrade];
+  const { chat, theirs } = upgrading();
+  const counts: { sent: number; upgraded?: number }[] = [];
+  chat.onFrame = async (frame) => {
+    chat.push(frame);
+    await chat.flushed();
+    const count: typeof counts[0] = { sent: chat.bytesSent };
+    counts.push(count);
+    const upgrade = upgrades.shift();
+    if (upgrade === undefined) return;
+    await chat.start(upgrade);
+    count.upgraded = chat.bytesSent;
+  };
+  const over = chat.run();
+  await theirs.send("12345\r\n");
+  await first.started;
+  first.secured.resolve(first.inner);
+  await first.peer.send("1234567\r\n");
+  await second.started;
+  second.secured.resolve(second.inner);
+  await second.peer.send("123\r\n");
+  await second.peer.closeWrite();
+  await over;
+  assertEquals({ counts, atEnd: chat.bytesSent }, {
+    counts: [{ sent: 5, upgraded: 5 }, { sent: 12, upgraded: 12 }, { sent: 15 }],
+    atEnd: 15,
+  });
+  theirs.close();
+  first.peer.close();
+  second.peer.close();
+});
+
+Deno.test("matchedTerminator is null after startTls, as no frame has ended over TLS yet", async () => {
+  const { upgrade, secured, inner, peer } = handshake();
+  const { chat, theirs } = upgrading();
+  const matched: Record<string, string | null> = {};
+  const matchedNow = () => chat.matchedTerminator && text(chat.matchedTerminator);
+  chat.onFrame = async (frame) => {
+    matched[frame] = matchedNow();
+    if (frame !== "STARTTLS") return;
+    secured.resolve(inner);
+    await chat.start(upgrade);
+    matched["over TLS"] = matchedNow();
+  };
+  const over = chat.run();
+  await theirs.send("STARTTLS\r\n");
+  await peer.send("next\r\n");
+  await peer.closeWrite();
+  await over;
+  assertEquals(matched, { STARTTLS: "\r\n", "over TLS": null, next: "\r\n" });
+  theirs.close();
+  peer.close();
+});
