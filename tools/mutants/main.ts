@@ -1,13 +1,13 @@
 /**
  * Mutation tests of core/ and chat/: changes the source in many small ways, one at a time, and reports the changes that no
- * fast test notices. `deno task mutants [files ...]`; takes hours for all. Stryker, which makes the changes, is fetched from
+ * fast test notices. `deno task mutants [files ...]`; takes about an hour for all. Stryker, which makes the changes, is fetched from
  * npm at the first run; the project itself does not need it.
  *
  * Exits with 1 when a mutant survives that `survivors.json` does not explain.
  */
 
 import { parseArgs } from "node:util";
-import type { TestPlan } from "./run_tests.ts";
+import { SILENT, type TestPlan } from "./run_tests.ts";
 import {
   describeMutant,
   type Explained,
@@ -166,9 +166,10 @@ function print(file: string, { source, mutants, seconds }: FileReport, explained
   const tested = mutants.filter(({ status }) => status !== "Ignored");
   const survivors = tested.filter(isSurvivor);
   const unexplained = survivors.filter((mutant) => !isExplained(describeMutant(source, mutant), explained));
+  const loops = tested.filter(({ statusReason }) => statusReason?.includes(SILENT)).length;
   const each = tested.length === 0 ? "" : `, ${(seconds / tested.length).toFixed(2)} s each`;
   console.log(
-    `${file}: ${tested.length - survivors.length} of ${tested.length} killed, ` +
+    `${file}: ${tested.length - survivors.length} of ${tested.length} killed (${loops} as endless loops), ` +
       `${survivors.length} survived, ${unexplained.length} of them unexplained; ${seconds.toFixed(0)} s${each}`,
   );
   for (const mutant of unexplained) {

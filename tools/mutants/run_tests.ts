@@ -19,6 +19,8 @@ export interface TestPlan {
 /** The longest silence that is no endless loop: this and so many times the longest of the unchanged source. */
 const MIN_SILENCE_MS = 3_000;
 const SILENCE_FACTOR = 4;
+/** Said of tests that were ended for their silence. */
+export const SILENT = "silent for";
 /** How many test files that killed before come second. */
 const MAX_KILLERS = 4;
 
@@ -39,7 +41,7 @@ async function runTests(files: readonly string[], flags: readonly string[], sile
   }).spawn();
   let output = "", longestSilenceMs = 0, heardMs = performance.now();
   const kill = () => {
-    output += `\nsilent for ${silenceMs} ms`;
+    output += `\n${SILENT} ${silenceMs} ms`;
     child.kill("SIGKILL");
   };
   let timer = setTimeout(kill, silenceMs);
