@@ -182,7 +182,7 @@ Deno.test("Writer ends with an error when a connection says that it took more th
   const desk = new Desk([], { write: (given) => Promise.resolve(given.length + 1) });
   await desk.push("abc");
   assertInstanceOf(desk.errors[0], RangeError);
-  assertEquals(desk.errors[0].message, "Cannot go on writing: the connection says 4 of 3 bytes are written");
+  assertEquals(desk.errors[0].message, "Cannot write: the connection reported 4 bytes written, expected 0 to 3");
 });
 
 Deno.test("Writer.seal() ends our side after the last byte, and says so once", async () => {

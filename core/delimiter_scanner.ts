@@ -1,23 +1,29 @@
 /**
- * Finds where a terminator may begin. For a short frame a loop over its bytes, or a call of `indexOf`, takes longer than
- * all else that is done for it; so a stretch of the buffer is looked through at once, sixteen bytes at a time, by a WebAssembly
- * function, and the places are noted. There is one list of places for all: who comes after somebody else looks again,
- * and at a short stretch first, so that taking turns costs little.
+ * Finds where a delimiter may begin, a window of the buffer at a time.
+ *
+ * For a short frame, a loop over its bytes or a call of `indexOf` costs more than all other work on the frame. So a WebAssembly
+ * function scans a whole window, 16 bytes at a time, and notes the offsets of all candidates.
+ *
+ * Outcomes of `find`: the offset of the next candidate, or -1 when the buffer has none.
+ *
+ * Invariants: no occurrence is skipped; a candidate may be a false one, so the caller compares the whole; all scanners share one
+ * list of offsets, and another scanner's scan invalidates it (`scanId`); while the list is valid, no byte is scanned twice. A
+ * scanner that has lost the list restarts with a small window, so that connections taking turns cost little.
  */
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
-const SHORTEST_STRETCH = 256;
-const LONGEST_STRETCH = 8192;
-/** To look through less than this by a loop is faster than to copy it to where the function sees it. */
-const SHORT = 64;
+const MIN_WINDOW = 256;
+const MAX_WINDOW = 8192;
+/** Below this a loop is faster than a copy into WebAssembly memory. */
+const MIN_SCAN = 64;
 
 /**
- * `f(first, second, distance, length)` looks at memory from 0 to `length` and notes, as 16-bit numbers from 16,384 on, where `first`
- * stands and `second` stands `distance` behind it. Gives back where the next number would be.
+ * `f(first, second, distance, length)` scans memory from 0 to `length`. Where `first` stands, and `second` stands `distance`
+ * behind it, it notes the offset as a 16-bit number, from `OFFSETS_AT` on. It returns where the next number would be.
  */
 // deno-fmt-ignore
-const PROGRAM = new Uint8Array([
+const MODULE_BYTES = new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, //              "\0asm", version 1
   0x01, 0x09, 0x01, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f, //  type 0: four i32 give one
   0x03, 0x02, 0x01, 0x00, //                                      function 0 is of type 0
@@ -47,89 +53,91 @@ const PROGRAM = new Uint8Array([
   0x20, 3, 0x49, 0x0d, 0, 0x0b, //            br_if at < length, end
   0x20, 5, 0x0b, //                         out
 ]);
-const PLACES_AT = 16_384;
+const OFFSETS_AT = 16_384;
 
-type Search = (first: number, second: number, distance: number, length: number) => number;
+type ScanFunction = (first: number, second: number, distance: number, length: number) => number;
 
-let memory = NOTHING;
-let places = new Uint16Array(LONGEST_STRETCH);
-let search: Search | null = null;
-let looks = 0; // how many stretches have been looked through: who had looked last knows by it that the list is still its own
+let memory = EMPTY;
+let offsets = new Uint16Array(MAX_WINDOW);
+let scan: ScanFunction | null = null;
+let scanId = 0; // of the last scan by any scanner
 
 try {
-  const { m, f } = new WebAssembly.Instance(new WebAssembly.Module(PROGRAM)).exports;
+  const { m, f } = new WebAssembly.Instance(new WebAssembly.Module(MODULE_BYTES)).exports;
   const buffer = (m as WebAssembly.Memory).buffer as ArrayBuffer;
   memory = new Uint8Array(buffer);
-  places = new Uint16Array(buffer, PLACES_AT, LONGEST_STRETCH);
-  search = f as unknown as Search;
+  offsets = new Uint16Array(buffer, OFFSETS_AT, MAX_WINDOW);
+  scan = f as unknown as ScanFunction;
 } catch {
-  // Without WebAssembly, as under `--jitless`, the loop does it.
+  // Without WebAssembly, as under `--jitless`, the loop in indexOf() does the work.
 }
 
-/** Goes through the places where one terminator may begin. */
+/** Steps through the offsets where one delimiter may begin. */
 export class DelimiterScanner {
-  #bytes = NOTHING as Uint8Array; // what was looked through, from #base to #end
-  #needle = NOTHING as Uint8Array;
-  #base = 0;
-  #end = 0;
-  #look = 0; //             the number of the look
-  #next = 0; //             the place to tell next
-  #count = 0; //            how many places there are
-  #stretch = SHORTEST_STRETCH;
+  #bytes = EMPTY as Uint8Array; //     the buffer that was scanned
+  #delimiter = EMPTY as Uint8Array;
+  #windowStart = 0;
+  #windowEnd = 0; //                   bytes before it have been scanned
+  #scanId = 0; //                      of this scanner's last scan
+  #nextOffset = 0; //                  index in `offsets`
+  #offsetCount = 0;
+  #windowSize = MIN_WINDOW; //         of the next scan
 
   /**
-   * The first place from `at` on where `needle` may begin: its first byte stands there. -1 when there is none in `bytes`.
+   * Returns the first offset from `at` on where `delimiter` may begin, or -1. Its first byte is at that offset.
    *
-   * Whoever asks again with the same bytes asks from the same place or a later one, unless the needle is another.
+   * When a call has the same `bytes` and `delimiter` as the one before, its `at` must not be smaller.
    */
-  find(bytes: Uint8Array, at: number, needle: Uint8Array): number {
-    if (this.#look !== looks || bytes !== this.#bytes || needle !== this.#needle) this.#begin(bytes, needle);
-    while (this.#next < this.#count) {
-      const place = this.#base + places[this.#next]!;
-      if (place >= at) return place;
-      this.#next++;
+  find(bytes: Uint8Array, at: number, delimiter: Uint8Array): number {
+    if (this.#scanId !== scanId || bytes !== this.#bytes || delimiter !== this.#delimiter) {
+      this.#restart(bytes, delimiter);
     }
-    return this.#findFurther(bytes, at, needle);
+    while (this.#nextOffset < this.#offsetCount) {
+      const offset = this.#windowStart + offsets[this.#nextOffset]!;
+      if (offset >= at) return offset;
+      this.#nextOffset++;
+    }
+    return this.#findInNextWindow(bytes, at, delimiter);
   }
 
-  #findFurther(bytes: Uint8Array, at: number, needle: Uint8Array): number {
+  #findInNextWindow(bytes: Uint8Array, at: number, delimiter: Uint8Array): number {
     for (;;) {
-      const from = Math.max(at, this.#end);
-      if (bytes.length - from < SHORT || search === null) {
-        this.#bytes = NOTHING; // else a buffer that is no longer in use would be held
-        return indexOf(bytes, needle[0]!, from);
+      const from = Math.max(at, this.#windowEnd);
+      if (bytes.length - from < MIN_SCAN || scan === null) {
+        this.#bytes = EMPTY; // do not keep a buffer alive that is no longer in use
+        return indexOf(bytes, delimiter[0]!, from);
       }
-      this.#lookAt(from, Math.min(from + this.#stretch, bytes.length), search);
-      this.#stretch = Math.min(2 * this.#stretch, LONGEST_STRETCH);
-      if (this.#count > 0) return from + places[0]!;
+      this.#scanWindow(from, Math.min(from + this.#windowSize, bytes.length), scan);
+      this.#windowSize = Math.min(2 * this.#windowSize, MAX_WINDOW);
+      if (this.#offsetCount > 0) return from + offsets[0]!;
     }
   }
 
-  #begin(bytes: Uint8Array, needle: Uint8Array): void {
-    if (this.#look !== looks) this.#stretch = SHORTEST_STRETCH;
+  #restart(bytes: Uint8Array, delimiter: Uint8Array): void {
+    if (this.#scanId !== scanId) this.#windowSize = MIN_WINDOW;
     this.#bytes = bytes;
-    this.#needle = needle;
-    this.#end = this.#next = this.#count = 0;
+    this.#delimiter = delimiter;
+    this.#windowEnd = this.#nextOffset = this.#offsetCount = 0;
   }
 
-  #lookAt(from: number, to: number, search: Search): void {
-    const needle = this.#needle;
+  #scanWindow(from: number, to: number, scan: ScanFunction): void {
+    const delimiter = this.#delimiter;
     const bytes = this.#bytes;
     const size = to - from;
-    const distance = needle.length > 1 ? 1 : 0;
+    const distance = delimiter.length > 1 ? 1 : 0;
     memory.set(bytes.subarray(from, Math.min(to + 1, bytes.length)));
-    if (to === bytes.length) memory[size] = needle[distance]!; // so that a first byte at the very end counts
-    let count = (search(needle[0]!, needle[distance]!, distance, size) - PLACES_AT) / 2;
-    while (count > 0 && places[count - 1]! >= size) count--; // what stands there is left from before
-    this.#base = from;
-    this.#end = to;
-    this.#next = 0;
-    this.#count = count;
-    this.#look = ++looks;
+    if (to === bytes.length) memory[size] = delimiter[distance]!; // so that a first byte at the very end counts
+    let count = (scan(delimiter[0]!, delimiter[distance]!, distance, size) - OFFSETS_AT) / 2;
+    while (count > 0 && offsets[count - 1]! >= size) count--; // left from an earlier scan, behind the window
+    this.#windowStart = from;
+    this.#windowEnd = to;
+    this.#nextOffset = 0;
+    this.#offsetCount = count;
+    this.#scanId = ++scanId;
   }
 }
 
-/** `Uint8Array.indexOf`, whose call takes longer than it takes to go through a few dozen bytes. */
+/** Replaces `Uint8Array.indexOf`: its call costs more than a loop over a few dozen bytes. */
 function indexOf(bytes: Uint8Array, byte: number, from: number): number {
   for (let at = from; at < bytes.length; at++) if (bytes[at] === byte) return at;
   return -1;

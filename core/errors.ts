@@ -1,173 +1,176 @@
 /**
- * The errors that are ours: faults of the peer, and a use of the chat that came too late.
+ * Defines the errors of this module: faults of the peer, and calls made too late.
  *
- * Bad arguments are plain `TypeError` and `RangeError`; what the network raises is passed on as it came.
+ * Bad arguments raise a plain `TypeError` or `RangeError`; errors of the network are passed on unchanged.
+ *
+ * Invariants: `name` is the name of the class; each number in a message is also in a field; a byte count has no unit in its
+ * name, a time ends in `Ms`.
  */
 
 import type { TimeoutKind } from "./time_limits.ts";
 
-/** The peer sent a frame with more data than its terminator allows. */
+/** Raised when a frame of the peer has more data than its limit. */
 export class FrameTooLongError extends Error {
-  /** The most bytes of data that the frame might have had, its terminator not counted. */
+  /** Maximum frame data in bytes, terminator excluded. */
   readonly limit: number;
-  /** How many bytes of it had come when that was noticed; the frame may be longer. */
+  /** Bytes received so far, of possibly more. */
   readonly received: number;
 
   /**
-   * Tells how long the frame might have been, and how long it is at least.
+   * Creates the error of one frame.
    *
-   * @param limit The most bytes allowed.
-   * @param received How many had come.
+   * @param limit The maximum in bytes, terminator excluded.
+   * @param received The bytes received so far.
    */
   constructor(limit: number, received: number) {
-    super(`Cannot take the frame: ${received} bytes have come without an end, at most ${limit} are wanted`);
+    super(`Frame too long: got ${received} bytes, limit is ${limit}`);
     this.name = "FrameTooLongError";
     this.limit = limit;
     this.received = received;
   }
 }
 
-/** The peer kept the chat waiting for longer than it may. */
+/** Raised when the stream ends in the middle of a frame. A reader raises it. */
+export class IncompleteFrameError extends Error {
+  /** Bytes received; the caller owns them. */
+  readonly partial: Uint8Array;
+
+  /**
+   * Creates the error of one frame.
+   *
+   * @param partial The bytes received of the frame; not copied.
+   */
+  constructor(partial: Uint8Array) {
+    super(`Incomplete frame: got ${partial.length} bytes, expected a terminator before the end of the stream`);
+    this.name = "IncompleteFrameError";
+    this.partial = partial;
+  }
+}
+
+/** Raised when the peer exceeds one of the time limits of a chat. */
 export class ChatTimeoutError extends Error {
-  /** For what: its next byte ("idle"), the end of a frame ("frame"), or its taking what was sent ("write"). */
+  /** Which limit: "idle", "frame" or "write". */
   readonly kind: TimeoutKind;
-  /** How long it might have taken, in milliseconds. */
+  /** The time limit in milliseconds. */
   readonly limitMs: number;
 
   /**
-   * Tells what took too long.
+   * Creates the error of one time limit.
    *
-   * @param kind What was waited for.
-   * @param limitMs How long it might have taken, in milliseconds.
+   * @param kind Which limit was exceeded.
+   * @param limitMs That limit in milliseconds.
    */
   constructor(kind: TimeoutKind, limitMs: number) {
-    super(`Cannot wait any longer: ${WAITED_FOR[kind]} in ${limitMs} ms, it is wanted sooner`);
+    super(`${TIMEOUT_MESSAGES[kind]}, limit is ${limitMs} ms`);
     this.name = "ChatTimeoutError";
     this.kind = kind;
     this.limitMs = limitMs;
   }
 }
 
-/** More was pushed than the peer takes. */
+const TIMEOUT_MESSAGES: Record<TimeoutKind, string> = {
+  idle: "Idle timeout: received no byte",
+  frame: "Frame timeout: the frame is incomplete",
+  write: "Write timeout: the peer accepted no byte",
+};
+
+/** Raised when output waits for a peer that does not read, and exceeds `maxBufferedBytes`. */
 export class OutgoingOverflowError extends Error {
-  /** The most bytes that might have waited to be written. */
+  /** Maximum output in bytes that may be buffered. */
   readonly limit: number;
-  /** How many did. */
+  /** Bytes that were buffered when it was raised. */
   readonly buffered: number;
 
   /**
-   * Tells how much waited.
+   * Creates the error of one chat's output.
    *
-   * @param limit The most bytes that might have waited.
-   * @param buffered How many did.
+   * @param limit The maximum in bytes.
+   * @param buffered The bytes that are buffered.
    */
   constructor(limit: number, buffered: number) {
-    super(`Cannot hold what was pushed: ${buffered} bytes wait to be written, at most ${limit} are wanted`);
+    super(`Output overflow: got ${buffered} buffered bytes, limit is ${limit}`);
     this.name = "OutgoingOverflowError";
     this.limit = limit;
     this.buffered = buffered;
   }
 }
 
-/** A connection does not begin with a header of the PROXY protocol that can be believed. */
+/** Raised when a connection does not begin with a valid header of the PROXY protocol. */
 export class ProxyHeaderError extends Error {
-  /** How many bytes had come when that was noticed. */
+  /** Bytes received when the header was found invalid. */
   readonly received: number;
 
   /**
-   * Tells what is wrong with the header.
+   * Creates the error of one connection.
    *
-   * @param problem What is wrong.
-   * @param received How many bytes had come.
+   * @param problem What is wrong with the header.
+   * @param received The bytes received so far.
    */
   constructor(problem: string, received: number) {
-    super(`Cannot take the PROXY header: ${problem} (${received} bytes have come), one of version 1 or 2 is wanted`);
+    super(`Invalid PROXY header: ${problem}, got ${received} bytes, expected version 1 or 2`);
     this.name = "ProxyHeaderError";
     this.received = received;
   }
 }
 
-/** On the way to TLS there were bytes that nobody protected: somebody may have put them there. */
+/** Raised when plaintext is buffered at the start of TLS. An attacker may have injected it. */
 export class UnreadPlaintextError extends Error {
-  /** How many there were. */
+  /** Bytes received ahead of the handshake. */
   readonly received: number;
 
   /**
-   * Tells how much there was.
+   * Creates the error of one connection.
    *
-   * @param received How many bytes had come ahead of the handshake.
+   * @param received The bytes received ahead of the handshake.
    */
   constructor(received: number) {
-    super(`Cannot start TLS: ${received} bytes have come ahead of the handshake, none are wanted`);
+    super(`Cannot start TLS: got ${received} bytes ahead of the handshake, expected none`);
     this.name = "UnreadPlaintextError";
     this.received = received;
   }
 }
 
-/** What has to come before a chat can begin did not come in time. */
+/** Raised when a TLS handshake or a PROXY header is not complete in time. */
 export class HandshakeTimeoutError extends Error {
-  /** How long it might have taken, in milliseconds. */
+  /** The time limit in milliseconds. */
   readonly limitMs: number;
 
   /**
-   * Tells what took too long.
+   * Creates the error of one handshake.
    *
-   * @param handshake What was waited for, as in "PROXY header".
-   * @param limitMs How long it might have taken, in milliseconds.
+   * @param handshake What is incomplete, as in "PROXY header".
+   * @param limitMs The time limit in milliseconds.
    */
   constructor(handshake: string, limitMs: number) {
-    super(`Cannot wait any longer: the ${handshake} has not come in ${limitMs} ms, it is wanted sooner`);
+    super(`Handshake timeout: the ${handshake} is incomplete, limit is ${limitMs} ms`);
     this.name = "HandshakeTimeoutError";
     this.limitMs = limitMs;
   }
 }
 
-/** Something was asked of a chat that has ended its own side. */
+/** Raised by a call that needs an open chat, when it is closing or closed. */
 export class ChatClosedError extends Error {
   /**
-   * Tells what came too late.
+   * Creates the error of one call.
    *
-   * @param action What was asked, as in "push".
+   * @param action What the call does, as in "push".
    */
   constructor(action: string) {
-    super(`Cannot ${action}: the chat is closed for sending, an open one is wanted`);
+    super(`Cannot ${action}: the chat is closed for sending`);
     this.name = "ChatClosedError";
   }
 }
 
-/** Names a value in an error message: its class if it has one, or its type. */
+/** Returns the name of a value for an error message: its class or its type. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") return `an object of class ${value.constructor?.name ?? "null"}`;
-  return `a ${typeof value}`;
+  if (typeof value === "object") return value.constructor?.name ?? "object";
+  return typeof value;
 }
 
-const WAITED_FOR: Record<TimeoutKind, string> = {
-  idle: "no byte has come",
-  frame: "the frame has not ended",
-  write: "the peer has taken nothing",
-};
-
-/** What was thrown, as an Error. */
+/** Returns a thrown value as an `Error`; any other value becomes its `cause`. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error
     ? thrown
-    : new Error(`Cannot go on: ${describe(thrown)} was thrown`, { cause: thrown });
-}
-
-/** The peer has ended in the middle of a frame. */
-export class IncompleteFrameError extends Error {
-  /** What had come of it, as bytes that the caller owns. */
-  readonly partial: Uint8Array;
-
-  /**
-   * Tells what had come.
-   *
-   * @param partial The bytes of the frame.
-   */
-  constructor(partial: Uint8Array) {
-    super(`Cannot read the frame: the peer has ended after ${partial.length} bytes of it, its terminator is wanted`);
-    this.name = "IncompleteFrameError";
-    this.partial = partial;
-  }
+    : new Error(`Unexpected throw: expected an Error, got ${describe(thrown)}`, { cause: thrown });
 }

@@ -1,57 +1,65 @@
-/** Where the default collector keeps the data of a frame until it is taken. */
+/**
+ * Keeps the data of a frame for the default hooks, until it is taken.
+ *
+ * Outcomes of `takeData`: a copy cut from a shared slab, a copy in memory of its own, or the storage itself (above `MAX_COPY`).
+ * In each case the caller owns the bytes.
+ *
+ * Invariants: bytes are borrowed only while they are the only ones; the caller copies them with `copyBorrowed()` before they
+ * move; no two results overlap; storage above `MAX_KEPT_CAPACITY` is not kept after a frame.
+ */
 
 import { decodeText } from "./text.ts";
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
-/** Room kept from one frame to the next; what a longer one needed is given back. */
-const KEPT_CAPACITY = 4096;
-/** What is taken is cut from a common slab, up to half a slab: memory of its own costs ten times as much. Node's `Buffer.poolSize`. */
+/** Storage up to this size is reused for the next frame. */
+const MAX_KEPT_CAPACITY = 4096;
+/** Results up to half a slab share it: an allocation costs ten times as much. As Node's `Buffer.poolSize`. */
 const SLAB_BYTES = 8192;
-/** Above this what is taken is not copied. */
-const LARGE = 1_048_576;
-/** Up to here a loop is faster than a view and a call of `set`. */
-const SHORT_COPY = 32;
+/** Above this a result is the storage itself. */
+const MAX_COPY = 1_048_576;
+/** Up to this a loop is faster than a view and a call of `set`. */
+const MAX_LOOP_COPY = 32;
 
-let slab: Uint8Array = NOTHING;
+let slab: Uint8Array = EMPTY;
 let slabUsed = 0;
 
-/** Joins pieces of bytes into one run. One that comes alone is not copied before it has to be. */
+/** Joins pieces of a frame into one run of bytes. A single piece is borrowed, not copied. */
 export class FrameCollector {
-  #storage = NOTHING;
-  #length = 0; //           bytes in #storage
-  #lent: Uint8Array = NOTHING; // the first piece, while it may lie where it is and is the only one
-  #lentStart = 0;
-  #lentEnd = 0;
+  #storage = EMPTY;
+  #length = 0; // bytes in #storage
+  #borrowed: Uint8Array = EMPTY; // the buffer of the only piece
+  #borrowedStart = 0;
+  #borrowedEnd = 0;
 
-  /** How many bytes have been gathered and not taken. */
+  /** How many bytes have been collected and not taken. */
   get length(): number {
-    return this.#length + this.#lentEnd - this.#lentStart;
+    return this.#length + this.#borrowedEnd - this.#borrowedStart;
   }
 
-  /** Adds `bytes` from `start` to `end`, which stay as they are until `keep()`. */
+  /** Adds `bytes` from `start` to `end`. The caller must not change them before `copyBorrowed()` or a take. */
   borrow(bytes: Uint8Array, start: number, end: number): void {
     if (this.length > 0) return this.add(bytes.subarray(start, end));
-    this.#lent = bytes;
-    this.#lentStart = start;
-    this.#lentEnd = end;
+    this.#borrowed = bytes;
+    this.#borrowedStart = start;
+    this.#borrowedEnd = end;
   }
 
-  /** Copies what was lent. */
+  /** Copies what was borrowed, so that the caller may reuse its buffer. */
   copyBorrowed(): void {
-    if (this.#lentEnd === this.#lentStart) return;
-    const data = this.#lent.subarray(this.#lentStart, this.#lentEnd);
-    this.#giveBack();
+    if (this.#borrowedEnd === this.#borrowedStart) return;
+    const data = this.#borrowed.subarray(this.#borrowedStart, this.#borrowedEnd);
+    this.#dropBorrowed();
     this.add(data);
   }
 
-  /** Copies `data` behind what is there. */
+  /** Appends a copy of `data`. */
   add(data: Uint8Array): void {
     this.copyBorrowed();
     const length = this.#length + data.length;
     if (length > this.#storage.length) {
-      // Pages that nothing is written to are not there yet, so that a large storage may grow by more, to be copied less often.
-      const growth = length > LARGE ? 4 : 2;
+      // The system commits a page at its first write, so large storage may grow by more, and is copied less often.
+      const growth = length > MAX_COPY ? 4 : 2;
       const storage = new Uint8Array(Math.max(length, growth * this.#storage.length));
       storage.set(this.#storage.subarray(0, this.#length));
       this.#storage = storage;
@@ -60,51 +68,51 @@ export class FrameCollector {
     this.#length = length;
   }
 
-  /** What was gathered, as bytes that the caller owns; then it is empty. */
+  /** Returns and clears what was collected. The caller owns the bytes. */
   takeData(): Uint8Array {
     const length = this.#length;
-    // A large run is handed over with the storage that it lies in: to copy it takes longer.
-    const data = length > LARGE
+    // For a large result the storage is handed over: a copy takes longer.
+    const data = length > MAX_COPY
       ? this.#storage.subarray(0, length)
       : length > 0
       ? copyOf(this.#storage, 0, length)
-      : copyOf(this.#lent, this.#lentStart, this.#lentEnd);
+      : copyOf(this.#borrowed, this.#borrowedStart, this.#borrowedEnd);
     this.clear();
     return data;
   }
 
-  /** What was gathered, decoded as UTF-8 with U+FFFD for what is not; then it is empty. */
+  /** Returns and clears what was collected, decoded as UTF-8. Invalid bytes become U+FFFD. */
   takeText(): string {
     const text = this.#length > 0
       ? decodeText(this.#storage, 0, this.#length)
-      : decodeText(this.#lent, this.#lentStart, this.#lentEnd);
+      : decodeText(this.#borrowed, this.#borrowedStart, this.#borrowedEnd);
     this.clear();
     return text;
   }
 
-  /** Forgets what was gathered. */
+  /** Discards what was collected. */
   clear(): void {
-    this.#giveBack();
+    this.#dropBorrowed();
     this.#length = 0;
-    if (this.#storage.length > KEPT_CAPACITY) this.#storage = NOTHING;
+    if (this.#storage.length > MAX_KEPT_CAPACITY) this.#storage = EMPTY;
   }
 
-  #giveBack(): void {
-    this.#lent = NOTHING;
-    this.#lentStart = this.#lentEnd = 0;
+  #dropBorrowed(): void {
+    this.#borrowed = EMPTY;
+    this.#borrowedStart = this.#borrowedEnd = 0;
   }
 }
 
 function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const size = end - start;
   if (size > SLAB_BYTES / 2) return bytes.slice(start, end);
-  if (size > slab.length - slabUsed) { // also when somebody has transferred it: then its length is 0
+  if (size > slab.length - slabUsed) { // also when a caller has transferred its buffer: then its length is 0
     slab = new Uint8Array(SLAB_BYTES);
     slabUsed = 0;
   }
-  const copy = new Uint8Array(slab.buffer, slabUsed, size); // subarray() would look for a species first
-  slabUsed += size + 7 & ~7; // so that a DataView's typed cousins fit on it, as on a Buffer
-  if (size > SHORT_COPY) copy.set(bytes.subarray(start, end));
+  const copy = new Uint8Array(slab.buffer, slabUsed, size); // subarray() looks up the species first
+  slabUsed += size + 7 & ~7; // aligned for any typed array, as Node's pool
+  if (size > MAX_LOOP_COPY) copy.set(bytes.subarray(start, end));
   else for (let i = 0; i < size; i++) copy[i] = bytes[start + i]!;
   return copy;
 }

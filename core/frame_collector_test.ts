@@ -1,24 +1,26 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { seededRandom } from "../testing/cuts.ts";
+import { bytes } from "../tests/recorder.ts";
 import { FrameCollector } from "./frame_collector.ts";
 
-const bytes = (text: string) => new TextEncoder().encode(text);
-
-Deno.test("FrameCollector.takeData() joins what was added, and leaves nothing", () => {
+Deno.test("FrameCollector.takeData() joins what was added and clears it", () => {
   const collector = new FrameCollector();
   for (const piece of ["ab", "", "c", "defghij"]) collector.add(bytes(piece));
   assertEquals(collector.length, 10);
-  assertEquals([collector.takeData(), collector.length], [bytes("abcdefghij"), 0]);
+  assertEquals(collector.takeData(), bytes("abcdefghij"));
+  assertEquals(collector.length, 0);
   assertEquals(collector.takeData(), new Uint8Array(0));
 });
 
-Deno.test("FrameCollector.takeText() joins what was added, and leaves nothing", () => {
+Deno.test("FrameCollector.takeText() joins what was added and clears it", () => {
   const collector = new FrameCollector();
   for (const piece of ["ab", "cd"]) collector.add(bytes(piece));
-  assertEquals([collector.takeText(), collector.length, collector.takeText()], ["abcd", 0, ""]);
+  assertEquals(collector.takeText(), "abcd");
+  assertEquals(collector.length, 0);
+  assertEquals(collector.takeText(), "");
 });
 
-Deno.test("FrameCollector.add() copies what it is given", () => {
+Deno.test("FrameCollector.add() copies its data", () => {
   const collector = new FrameCollector();
   const piece = bytes("abc");
   collector.add(piece);
@@ -27,7 +29,7 @@ Deno.test("FrameCollector.add() copies what it is given", () => {
   assertEquals(collector.takeText(), "abcd");
 });
 
-Deno.test("FrameCollector.takeData() gives bytes that the caller owns", () => {
+Deno.test("FrameCollector.takeData() returns bytes that the caller owns", () => {
   const collector = new FrameCollector();
   collector.add(bytes("abc"));
   const first = collector.takeData();
@@ -37,7 +39,7 @@ Deno.test("FrameCollector.takeData() gives bytes that the caller owns", () => {
   assertEquals(collector.takeText(), "xyz");
 });
 
-Deno.test("FrameCollector.takeText() decodes a character that came in two pieces", () => {
+Deno.test("FrameCollector.takeText() decodes a character that was cut in two", () => {
   const collector = new FrameCollector();
   const euro = bytes("€");
   collector.add(euro.subarray(0, 1));
@@ -45,7 +47,7 @@ Deno.test("FrameCollector.takeText() decodes a character that came in two pieces
   assertEquals(collector.takeText(), "€");
 });
 
-Deno.test("FrameCollector.takeText() gives U+FFFD for what is no UTF-8, and carries none of it over", () => {
+Deno.test("FrameCollector.takeText() decodes invalid bytes to U+FFFD, each frame by itself", () => {
   const collector = new FrameCollector();
   collector.add(new Uint8Array([0x61, 0xff, 0xe2, 0x82]));
   assertEquals(collector.takeText(), "a\ufffd\ufffd");
@@ -59,7 +61,7 @@ Deno.test("FrameCollector.takeText() keeps a byte order mark", () => {
   assertEquals(collector.takeText(), "\ufeffa");
 });
 
-Deno.test("FrameCollector.clear() forgets what was added", () => {
+Deno.test("FrameCollector.clear() discards what was added", () => {
   const collector = new FrameCollector();
   collector.add(bytes("abc"));
   collector.clear();
@@ -68,7 +70,7 @@ Deno.test("FrameCollector.clear() forgets what was added", () => {
   assertEquals(collector.takeText(), "d");
 });
 
-Deno.test("FrameCollector.add() joins pieces of any size in any number, frame after frame", () => {
+Deno.test("FrameCollector.add() joins any number of pieces of any size, frame after frame", () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = seededRandom(seed);
     const collector = new FrameCollector();
@@ -85,7 +87,7 @@ Deno.test("FrameCollector.add() joins pieces of any size in any number, frame af
   }
 });
 
-/** What is copied during `act`, and into memory of which sizes: the room that a collector keeps is seen only there. */
+/** Returns what `act` copies, and the sizes of the memory it copies into: only there the kept storage shows. */
 function copies(act: () => void): { copied: number; into: number[] } {
   const { set } = Uint8Array.prototype;
   const seen = { copied: 0, into: [] as number[] };
@@ -102,7 +104,7 @@ function copies(act: () => void): { copied: number; into: number[] } {
   return seen;
 }
 
-Deno.test("FrameCollector.add() of a byte at a time copies no more than a few times what comes", () => {
+Deno.test("FrameCollector.add() of a byte at a time copies at most three times the data", () => {
   const collector = new FrameCollector();
   const { copied } = copies(() => {
     for (let count = 0; count < 10_000; count++) collector.add(new Uint8Array(1));
@@ -111,7 +113,7 @@ Deno.test("FrameCollector.add() of a byte at a time copies no more than a few ti
   assertLess(copied, 30_000);
 });
 
-Deno.test("FrameCollector.add() makes no room anew for a frame as long as the one before", () => {
+Deno.test("FrameCollector.add() reuses the storage of the frame before", () => {
   const collector = new FrameCollector();
   collector.add(new Uint8Array(4096));
   collector.takeData();
@@ -120,7 +122,7 @@ Deno.test("FrameCollector.add() makes no room anew for a frame as long as the on
   assertEquals(copies(() => collector.add(new Uint8Array(1))), { copied: 1, into: [4096] });
 });
 
-Deno.test("FrameCollector.clear() gives back what a long frame needed", () => {
+Deno.test("FrameCollector.clear() and the takes release the storage of a long frame", () => {
   const collector = new FrameCollector();
   for (const end of ["takeData", "takeText", "clear"] as const) {
     collector.add(new Uint8Array(4097));
@@ -130,13 +132,13 @@ Deno.test("FrameCollector.clear() gives back what a long frame needed", () => {
   }
 });
 
-Deno.test("FrameCollector.takeData() gives memory no larger than the data", () => {
+Deno.test("FrameCollector.takeData() returns memory no larger than the data", () => {
   const collector = new FrameCollector();
   for (let count = 0; count < 2000; count++) collector.add(bytes("abc"));
   assertEquals(collector.takeData().buffer.byteLength, 6000);
 });
 
-Deno.test("FrameCollector.takeData() cuts what is short from a common slab, no byte twice, and outlives the loss of one", () => {
+Deno.test("FrameCollector.takeData() cuts short data from a slab without overlap, and survives its transfer", () => {
   const collector = new FrameCollector();
   const take = (length: number, byte: number) => {
     collector.add(new Uint8Array(length).fill(byte));
@@ -145,38 +147,41 @@ Deno.test("FrameCollector.takeData() cuts what is short from a common slab, no b
   const taken = Array.from({ length: 500 }, (_, i) => take(i % 97, i % 251));
   assert(new Set(taken.map(({ buffer }) => buffer)).size < 10);
   assertEquals(taken, taken.map((_, i) => new Uint8Array(i % 97).fill(i % 251)));
-  assert(taken.every(({ byteOffset }) => byteOffset % 8 === 0), "a wider view would not fit on it");
+  assert(taken.every(({ byteOffset }) => byteOffset % 8 === 0), "a typed array of wider elements must fit");
   structuredClone(null, { transfer: [take(10, 1).buffer as ArrayBuffer] });
   assertEquals(take(10, 2), new Uint8Array(10).fill(2));
 });
 
-Deno.test("FrameCollector.borrow() copies only when it has to, and what is gathered is the same", () => {
+Deno.test("FrameCollector.borrow() copies only on demand, and the result is the same", () => {
   const collector = new FrameCollector();
   const buffer = bytes("-abc-def-");
   collector.borrow(buffer, 1, 4);
   assertEquals(collector.length, 3);
   buffer[1] = 0x41;
-  assertEquals([collector.takeText(), collector.length], ["Abc", 0]);
+  assertEquals(collector.takeText(), "Abc", "borrowed until it is taken");
+  assertEquals(collector.length, 0);
   collector.borrow(buffer, 1, 4);
   collector.copyBorrowed();
   buffer.fill(0x2e);
   collector.borrow(buffer, 0, 2);
-  assertEquals([collector.length, collector.takeData()], [5, bytes("Abc..")]);
+  assertEquals(collector.length, 5);
+  assertEquals(collector.takeData(), bytes("Abc.."), "copied before the change");
   collector.borrow(buffer, 0, 2);
   collector.add(bytes("!"));
   assertEquals(collector.takeText(), "..!");
   collector.borrow(buffer, 0, 2);
   collector.clear();
-  assertEquals([collector.length, collector.takeText()], [0, ""]);
+  assertEquals(collector.length, 0);
+  assertEquals(collector.takeText(), "");
 });
 
-Deno.test("FrameCollector.takeData() hands a large run over as it is, and begins anew", () => {
+Deno.test("FrameCollector.takeData() hands over large storage and starts with a new one", () => {
   const collector = new FrameCollector();
   const piece = new Uint8Array(700_000).fill(1);
   collector.add(piece);
   collector.add(piece);
   const first = collector.takeData();
-  assertEquals([first.length, collector.length], [1_400_000, 0]);
+  assertEquals({ taken: first.length, left: collector.length }, { taken: 1_400_000, left: 0 });
   assert(first.buffer.byteLength <= 2 * first.length);
   collector.add(new Uint8Array(1_400_000).fill(2));
   assert(first.every((byte) => byte === 1));

@@ -1,5 +1,5 @@
-// The splitter against an oracle that has the whole input at once. The oracle works on text, a character a byte, so that
-// it shares nothing with what it judges. What is told is text too: data as it is, <t> for a frame that t ended, ! for "too long".
+// The splitter against an oracle that has the whole input at once. The oracle works on text, a character a byte, so that it
+// shares no code with the splitter. Results are text too: data as it is, <t> for a frame that t ended, ! for "too long".
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -7,14 +7,14 @@ import { everyCut, randomCut, seededRandom } from "../testing/cuts.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 import { FrameSplitter, type TooLongPolicy } from "./frame_splitter.ts";
 
-/** How frames end from some place on. */
+/** The arguments of one call of `setTerminator`. */
 interface Setting {
   end: string | number | null | readonly string[];
   limit?: number;
   onTooLong?: TooLongPolicy;
 }
 
-/** The first setting, then what is set at each "frame" and each "too long"; `null` is: nothing is. */
+/** The first setting, then one for each "frame" and each "too long"; `null` changes nothing. */
 type Schedule = readonly [Setting, ...(Setting | null)[]];
 
 const RAW: Setting = { end: null };
@@ -22,18 +22,18 @@ const NO_LIMIT = 1_000_000;
 
 // ------------------------------------------------------------------------------------------------------------ the oracle
 
-/** What is to be told of the whole of `text`, a token a byte of data or an answer. */
+/** Returns the results for the whole of `text`: a token for each byte of data and each other result. */
 function oracle(text: string, [first, ...later]: Schedule): string[] {
-  const told: string[] = [];
+  const results: string[] = [];
   for (let setting = first;;) {
     const { limit = NO_LIMIT, onTooLong = "close" } = setting;
     const end = endOfFrame(text, setting.end);
     const data = end === "none" || end === "raw" ? text : text.slice(0, end.at);
     const tooLong = end !== "raw" && data.length > limit;
-    told.push(...(tooLong ? data.slice(0, limit) : data));
-    if (tooLong) told.push("!");
-    if (end === "none" || end === "raw" || (tooLong && onTooLong === "close")) return told;
-    if (!tooLong) told.push(`<${end.terminator}>`);
+    results.push(...(tooLong ? data.slice(0, limit) : data));
+    if (tooLong) results.push("!");
+    if (end === "none" || end === "raw" || (tooLong && onTooLong === "close")) return results;
+    if (!tooLong) results.push(`<${end.terminator}>`);
     text = text.slice(end.at + end.terminator.length);
     setting = later.shift() ?? (typeof setting.end === "number" ? RAW : setting);
   }
@@ -49,7 +49,7 @@ function endOfFrame(text: string, end: Setting["end"]): { at: number; terminator
   return "none";
 }
 
-/** What is certain of `text` whatever comes next: the beginning that all that could be told have in common. */
+/** Returns the results that are certain after `text`: the common beginning of the results of all continuations. */
 function certain(text: string, schedule: Schedule): string[] {
   const ends = schedule.flatMap((setting) => setting?.end ?? []).filter((end) => typeof end === "string");
   const alphabet = [...new Set(["~", ...ends.join("")])];
@@ -57,8 +57,8 @@ function certain(text: string, schedule: Schedule): string[] {
   for (let length = Math.max(0, ...ends.map((end) => end.length)); length > 1; length--) {
     continuations = ["", ...continuations.flatMap((rest) => alphabet.map((each) => each + rest))];
   }
-  return continuations.map((rest) => oracle(text + rest, schedule)).reduce((common, told) => {
-    const differs = common.findIndex((token, at) => token !== told[at]);
+  return continuations.map((rest) => oracle(text + rest, schedule)).reduce((common, results) => {
+    const differs = common.findIndex((token, at) => token !== results[at]);
     return differs < 0 ? common : common.slice(0, differs);
   });
 }
@@ -68,21 +68,21 @@ function certain(text: string, schedule: Schedule): string[] {
 const bytes = (text: string) => Uint8Array.from(text, (each) => each.charCodeAt(0));
 const text = (bytes: Uint8Array) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 
-/** A splitter that keeps to a schedule. */
-class Reader {
-  readonly told: string[] = [];
+/** Runs a splitter by a schedule and records its results. */
+class ScheduledSplitter {
+  readonly results: string[] = [];
   readonly #buffer = new ReceiveBuffer(65_536);
   readonly #splitter = new FrameSplitter(this.#buffer, NO_LIMIT);
   readonly #schedule: (Setting | null)[];
-  #over = false;
+  #closed = false;
 
   constructor(schedule: Schedule) {
     this.#schedule = [...schedule];
     this.#set();
   }
 
-  /** Takes in a piece, in several reads where one has no room for it. */
-  read(piece: Uint8Array): void {
+  /** Receives a piece, in several reads if one has no room for it. */
+  receive(piece: Uint8Array): void {
     for (let rest = piece; rest.length > 0;) {
       const space = this.#buffer.reserve();
       const count = Math.min(space.length, rest.length);
@@ -99,17 +99,17 @@ class Reader {
   }
 
   #drain(): void {
-    const most = this.told.length + 2 * this.#buffer.length + 1; // each byte can be told, and can end a frame
-    while (!this.#over) {
-      if (this.told.length > most) throw new Error(`There is no end of answers: ${this.told.slice(-100)}`);
-      const step = this.#splitter.next();
-      if (step === "more") return;
-      if (step === "data") {
+    const max = this.results.length + 2 * this.#buffer.length + 1; // each byte can be data, and can end a frame
+    while (!this.#closed) {
+      if (this.results.length > max) throw new Error(`Too many results: ${this.results.slice(-100)}`);
+      const result = this.#splitter.next();
+      if (result === "more") return;
+      if (result === "data") {
         const data = text(this.#buffer.filled.subarray(this.#splitter.pieceStart, this.#splitter.pieceEnd));
-        this.told.push(...(data === "" ? ["(a piece of nothing)"] : data));
+        this.results.push(...(data === "" ? ["(empty piece)"] : data));
       } else {
-        this.told.push(step === "too long" ? "!" : `<${text(this.#splitter.matchedTerminator ?? bytes(""))}>`);
-        this.#over = step === "too long" && !this.#splitter.discarding;
+        this.results.push(result === "too long" ? "!" : `<${text(this.#splitter.matchedTerminator ?? bytes(""))}>`);
+        this.#closed = result === "too long" && !this.#splitter.discarding;
         this.#set();
       }
     }
@@ -123,29 +123,29 @@ class Reader {
   }
 }
 
-function tell(pieces: Uint8Array[], schedule: Schedule): string {
-  const reader = new Reader(schedule);
-  for (const piece of pieces) reader.read(piece);
-  reader.finish();
-  return reader.told.join("");
+function split(pieces: Uint8Array[], schedule: Schedule): string {
+  const splitter = new ScheduledSplitter(schedule);
+  for (const piece of pieces) splitter.receive(piece);
+  splitter.finish();
+  return splitter.results.join("");
 }
 
-/** Every cut of `input` is told as `told`, and at each moment all that is certain has been told, and no more. */
-function checkEveryCut(input: string, schedule: Schedule, told: string): void {
-  assertEquals(oracle(input, schedule).join(""), told, "the oracle is wrong, or what is expected of it");
-  const known = Array.from(input, (_, at) => certain(input.slice(0, at + 1), schedule).join(""));
+/** Checks that every cut of `input` has the `expected` results, and after each piece all that are certain, and no more. */
+function checkEveryCut(input: string, schedule: Schedule, expected: string): void {
+  assertEquals(oracle(input, schedule).join(""), expected, "the oracle or the expectation is wrong");
+  const certainAfter = Array.from(input, (_, at) => certain(input.slice(0, at + 1), schedule).join(""));
   for (const pieces of everyCut(bytes(input))) {
-    const reader = new Reader(schedule);
+    const splitter = new ScheduledSplitter(schedule);
     const cut = () => `cut as ${JSON.stringify(pieces.map(text))}`;
     let at = 0;
     for (const piece of pieces) {
-      reader.read(piece);
+      splitter.receive(piece);
       at += piece.length;
-      const sofar = reader.told.join("");
-      if (sofar !== known[at - 1]) assertEquals(sofar, known[at - 1], `after ${at} bytes, ${cut()}`);
+      const soFar = splitter.results.join("");
+      if (soFar !== certainAfter[at - 1]) assertEquals(soFar, certainAfter[at - 1], `after ${at} bytes, ${cut()}`);
     }
-    reader.finish();
-    if (reader.told.join("") !== told) assertEquals(reader.told.join(""), told, cut());
+    splitter.finish();
+    if (splitter.results.join("") !== expected) assertEquals(splitter.results.join(""), expected, cut());
   }
 }
 
@@ -159,11 +159,11 @@ const atMost = (limit: number, end: Setting["end"], onTooLong: TooLongPolicy = "
   onTooLong,
 });
 
-const cases: [name: string, input: string, schedule: Schedule, told: string][] = [
+const cases: [name: string, input: string, schedule: Schedule, expected: string][] = [
   // one terminator
   ["ends a frame at a terminator of one byte", "\n\na\nb", [{ end: "\n" }], "<\n><\n>a<\n>b"],
   ["ends a frame at a terminator of two bytes", "ab\r\n\r\nc\r\n", [CRLF], "ab<\r\n><\r\n>c<\r\n>"],
-  ["tells as data what only began as a terminator", "a\rb\r\r\nc\r", [CRLF], "a\rb\r<\r\n>c\r"],
+  ["returns a false start of a terminator as data", "a\rb\r\r\nc\r", [CRLF], "a\rb\r<\r\n>c\r"],
   ["finds aab in aaab", "aaabaabaa", [{ end: "aab" }], "a<aab><aab>aa"],
   ["finds the first empty line", "a\r\n\r\r\n\r\nb\r\n\r", [{ end: "\r\n\r\n" }], "a\r\n\r<\r\n\r\n>b\r\n\r"],
   ["finds qqq in qqqqqqq", "qqqqqqq", [{ end: "qqq" }], "<qqq><qqq>q"],
@@ -171,68 +171,73 @@ const cases: [name: string, input: string, schedule: Schedule, told: string][] =
   ["finds abcabd behind its own beginning", "abcabcabdabc", [{ end: "abcabd" }], "abc<abcabd>abc"],
   // several
   [
-    "knows all three ends of a line at once",
+    "accepts all three line ends at once",
     "a\rb\nc\r\n\r\r\n\n\r",
     [NEWLINES],
     "a<\r>b<\n>c<\r\n><\r><\r\n><\n><\r>",
   ],
-  ["takes the longest of several at one place", "xabcabcdaab", [{ end: ["ab", "abcd", "a"] }], "x<ab>c<abcd><a><ab>"],
+  ["takes the longest of several at one offset", "xabcabcdaab", [{ end: ["ab", "abcd", "a"] }], "x<ab>c<abcd><a><ab>"],
   ["takes the leftmost of several before a longer one", "abcabcdabc", [{ end: ["abcd", "bc"] }], "a<bc><abcd>a<bc>"],
   ["takes the leftmost of several that do not overlap", "xabbbabb", [{ end: ["bbb", "a"] }], "x<a><bbb><a>bb"],
   ["takes one of several that lies in another", "aabaabbaab", [{ end: ["aabb", "ab"] }], "a<ab><aabb>a<ab>"],
-  ["takes a terminator that is given twice", "a\n\nb", [{ end: ["\n", "\n"] }], "a<\n><\n>b"],
-  ["takes a list of one as that one", "a\r\r\nb", [{ end: ["\r\n"] }], "a\r<\r\n>b"],
+  ["accepts a terminator that is listed twice", "a\n\nb", [{ end: ["\n", "\n"] }], "a<\n><\n>b"],
+  ["treats a list of one as that terminator", "a\r\r\nb", [{ end: ["\r\n"] }], "a\r<\r\n>b"],
   // counts and raw
-  ["ends a frame after a count and is raw then", "abcde\nf", [{ end: 3 }], "abc<>de\nf"],
-  ["takes a count after a count", "abbccc", [{ end: 1 }, { end: 2 }, { end: 3 }], "a<>bb<>ccc<>"],
-  ["tells what has come of a count that is never reached", "abc", [{ end: 5 }], "abc"],
-  ["tells all as data when it is raw", "ab\r\nc", [RAW], "ab\r\nc"],
+  ["ends a frame after a count; raw follows", "abcde\nf", [{ end: 3 }], "abc<>de\nf"],
+  ["accepts a count after a count", "abbccc", [{ end: 1 }, { end: 2 }, { end: 3 }], "a<>bb<>ccc<>"],
+  ["returns the data of a count that is never reached", "abc", [{ end: 5 }], "abc"],
+  ["returns all as data when raw", "ab\r\nc", [RAW], "ab\r\nc"],
   [
-    "takes a body by its length between lines",
+    "reads a body by its length between lines",
     "2\nx\n3\n",
     [{ end: "\n" }, { end: 2 }, { end: "\n" }],
     "2<\n>x\n<>3<\n>",
   ],
-  ["takes up a terminator that has begun", "a\nbb\n\nc", [{ end: "\n" }, { end: "\n\n" }], "a<\n>bb<\n\n>c"],
-  ["lets a shorter terminator apply to what was held back", "a\r\n\n", [{ end: "\r" }, { end: "\n" }], "a<\r><\n><\n>"],
+  ["applies a new terminator to bytes that begin it", "a\nbb\n\nc", [{ end: "\n" }, { end: "\n\n" }], "a<\n>bb<\n\n>c"],
+  ["applies a shorter terminator to held-back bytes", "a\r\n\n", [{ end: "\r" }, { end: "\n" }], "a<\r><\n><\n>"],
   // limits
-  ["takes a frame of just the limit", "abc\r\nabc\r\n", [atMost(3, "\r\n", "close")], "abc<\r\n>abc<\r\n>"],
-  ["takes just the limit with a false start in it", "ab\r\r\n", [atMost(3, "\r\n", "close")], "ab\r<\r\n>"],
-  ["refuses one byte more", "ab\r\nabcd\r\n", [atMost(3, "\r\n", "close")], "ab<\r\n>abc!"],
-  ["counts the beginning of a terminator as data once it is", "abc\rx\r\n", [atMost(3, "\r\n", "close")], "abc!"],
-  ["counts it also at the end", "abc\r", [atMost(3, "\r\n", "close")], "abc!"],
-  ["counts what overlaps a terminator", "aabaaaab", [atMost(1, "aab", "close")], "<aab>a!"],
-  ["counts the empty line's false starts", "a\r\n\r\n\r\nb\r\n\r\n", [atMost(0, "\r\n\r\n")], "!!"],
-  ["discards a frame and takes the next", "abcdef\r\nok\r\n", [atMost(3, "\r\n")], "abc!ok<\r\n>"],
+  ["accepts a frame of exactly the limit", "abc\r\nabc\r\n", [atMost(3, "\r\n", "close")], "abc<\r\n>abc<\r\n>"],
+  ["accepts exactly the limit with a false start in it", "ab\r\r\n", [atMost(3, "\r\n", "close")], "ab\r<\r\n>"],
+  ["refuses one byte above the limit", "ab\r\nabcd\r\n", [atMost(3, "\r\n", "close")], "ab<\r\n>abc!"],
+  ["counts a false start as data", "abc\rx\r\n", [atMost(3, "\r\n", "close")], "abc!"],
+  ["counts a held-back tail as data at the end", "abc\r", [atMost(3, "\r\n", "close")], "abc!"],
+  ["counts data that overlaps a terminator", "aabaaaab", [atMost(1, "aab", "close")], "<aab>a!"],
+  ["counts false starts of an empty line", "a\r\n\r\n\r\nb\r\n\r\n", [atMost(0, "\r\n\r\n")], "!!"],
+  ["discards a frame and returns the next", "abcdef\r\nok\r\n", [atMost(3, "\r\n")], "abc!ok<\r\n>"],
   ["discards one frame after the other", "aaa\nbbb\n\nc\n", [atMost(2, "\n")], "aa!bb!<\n>c<\n>"],
-  ["discards up to the end", "abcdef\r", [atMost(3, "\r\n")], "abc!"],
+  ["discards up to the end of the input", "abcdef\r", [atMost(3, "\r\n")], "abc!"],
   ["discards false starts too", "abcd\r\r\r\nx\r\n", [atMost(3, "\r\n")], "abc!x<\r\n>"],
   ["discards a frame that aab ends behind its own beginning", "baaaabaab", [atMost(2, "aab")], "ba!<aab>"],
   ["discards up to the leftmost of several", "abc\rd\r\ne\nf", [atMost(2, NEWLINES.end)], "ab!d<\r\n>e<\n>f"],
   ["discards up to the longest of several", "abc\r\n\nd", [atMost(2, ["\r\n\n", "\r"])], "ab!d"],
-  ["lets each setting have its limit", "ab\nabc\nabcd\n", [atMost(2, "\n"), atMost(3, "\n")], "ab<\n>abc<\n>abc!"],
-  ["bounds no raw data", "a\nabcdef", [atMost(2, "\n", "close"), atMost(2, null, "close")], "a<\n>abcdef"],
-  ["bounds no raw data behind a count", "abcdefgh", [atMost(2, 2, "close")], "ab<>cdefgh"],
-  // set while a frame is skipped
-  ["skips to the old end when a count is set", "abc\nxyz", [atMost(1, "\n"), { end: 2 }], "a!xy<>z"],
-  ["skips to the old end when another is set", "abc\rd\nxy\rz", [atMost(1, "\n"), { end: "\r" }], "a!xy<\r>z"],
-  ["skips to the old end when several are set", "abc\r\nx\ry", [atMost(1, "\r\n"), NEWLINES], "a!x<\r>y"],
-  ["skips to the old end when raw is set", "abc\nx\ny", [atMost(1, "\n"), RAW], "a!x\ny"],
-  ["skips to the old end when a lower limit is set", "abc\nx\ny\n", [atMost(1, "\n"), atMost(0, "\n")], "a!!!"],
+  ["applies the limit of each setting", "ab\nabc\nabcd\n", [atMost(2, "\n"), atMost(3, "\n")], "ab<\n>abc<\n>abc!"],
+  ["does not limit raw data", "a\nabcdef", [atMost(2, "\n", "close"), atMost(2, null, "close")], "a<\n>abcdef"],
+  ["does not limit raw data after a count", "abcdefgh", [atMost(2, 2, "close")], "ab<>cdefgh"],
+  // set while discarding
+  ["discards up to the old end when a count is set", "abc\nxyz", [atMost(1, "\n"), { end: 2 }], "a!xy<>z"],
+  [
+    "discards up to the old end when another terminator is set",
+    "abc\rd\nxy\rz",
+    [atMost(1, "\n"), { end: "\r" }],
+    "a!xy<\r>z",
+  ],
+  ["discards up to the old end when several are set", "abc\r\nx\ry", [atMost(1, "\r\n"), NEWLINES], "a!x<\r>y"],
+  ["discards up to the old end when raw is set", "abc\nx\ny", [atMost(1, "\n"), RAW], "a!x\ny"],
+  ["discards up to the old end when a lower limit is set", "abc\nx\ny\n", [atMost(1, "\n"), atMost(0, "\n")], "a!!!"],
 ];
 
-for (const [name, input, schedule, told] of cases) {
-  Deno.test(`FrameSplitter.next() ${name}, however it is cut`, () => checkEveryCut(input, schedule, told));
+for (const [name, input, schedule, expected] of cases) {
+  Deno.test(`FrameSplitter.next() ${name}, however it is cut`, () => checkEveryCut(input, schedule, expected));
 }
 
-// A head that the first kind ends, and what the next kind makes of the rest: what is expected needs no oracle.
-const heads: [kind: string, head: string, setting: Setting, told: string][] = [
+// A head that the first kind ends, and the results of the next kind for the rest: these expectations need no oracle.
+const heads: [kind: string, head: string, setting: Setting, expected: string][] = [
   ["one terminator", "ab\n", { end: "\n" }, "ab<\n>"],
   ["several", "ab\r\n", { end: ["\r\n", "\r"] }, "ab<\r\n>"],
   ["a count", "ab", { end: 2 }, "ab<>"],
   ["a discarded frame", "abc\n", atMost(2, "\n"), "ab!"],
 ];
-const tails: [kind: string, setting: Setting, told: string][] = [
+const tails: [kind: string, setting: Setting, expected: string][] = [
   ["one terminator", { end: "\r\n" }, "x\ny<\r\n>z"],
   ["several", { end: ["\n", "\r\n"] }, "x<\n>y<\r\n>z"],
   ["a count", { end: 3 }, "x\ny<>\r\nz"],
@@ -240,16 +245,16 @@ const tails: [kind: string, setting: Setting, told: string][] = [
   ["0", { end: 0 }, "x\ny\r\nz"],
   ["the empty string", { end: "" }, "x\ny\r\nz"],
 ];
-for (const [from, head, first, toldOfHead] of heads) {
-  for (const [to, second, toldOfTail] of tails) {
-    Deno.test(`FrameSplitter.setTerminator() at a frame's end goes from ${from} to ${to}, however it is cut`, () =>
-      checkEveryCut(`${head}x\ny\r\nz`, [first, second], toldOfHead + toldOfTail));
+for (const [from, head, first, resultsOfHead] of heads) {
+  for (const [to, second, resultsOfTail] of tails) {
+    Deno.test(`FrameSplitter.setTerminator() after a frame switches from ${from} to ${to}, however it is cut`, () =>
+      checkEveryCut(`${head}x\ny\r\nz`, [first, second], resultsOfHead + resultsOfTail));
   }
 }
 
 // ----------------------------------------------------------------------------------------------------------- random cuts
 
-Deno.test("FrameSplitter.next() tells the same of long inputs, however they are cut", () => {
+Deno.test("FrameSplitter.next() returns the same for long inputs, however they are cut", () => {
   for (let seed = 1; seed <= 150; seed++) {
     const random = seededRandom(seed);
     const oneOf = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
@@ -266,8 +271,9 @@ Deno.test("FrameSplitter.next() tells the same of long inputs, however they are 
     const input = Array.from({ length: 12_000 }, () => random() < 0.9 ? "a" : oneOf(["b", "\r", "\n", "\r\n"])).join(
       "",
     );
-    const told = tell(randomCut(bytes(input), seed, oneOf([1, 10, 1000, 10_000])), schedule);
-    if (told !== oracle(input, schedule).join("")) assertEquals(told, oracle(input, schedule).join(""), `seed ${seed}`);
+    const results = split(randomCut(bytes(input), seed, oneOf([1, 10, 1000, 10_000])), schedule);
+    const expected = oracle(input, schedule).join("");
+    if (results !== expected) assertEquals(results, expected, `seed ${seed}`);
   }
 });
 
@@ -288,23 +294,23 @@ const anySchedule = fc.tuple(anySetting, fc.array(fc.option(anySetting), { maxLe
 const anyInput = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 60 });
 const anySeed = fc.integer();
 
-Deno.test("FrameSplitter.next() tells the same for any two cuts, and what the oracle tells", () => {
+Deno.test("FrameSplitter.next() returns the same for any two cuts, and equals the oracle", () => {
   fc.assert(
     fc.property(anyInput, anySchedule, anySeed, anySeed, (input, schedule, one, other) => {
-      const told = tell(randomCut(bytes(input), one, 2), schedule);
-      assertEquals(told, tell(randomCut(bytes(input), other, 7), schedule));
-      assertEquals(told, oracle(input, schedule).join(""));
+      const results = split(randomCut(bytes(input), one, 2), schedule);
+      assertEquals(results, split(randomCut(bytes(input), other, 7), schedule));
+      assertEquals(results, oracle(input, schedule).join(""));
     }),
     { numRuns: 5000 },
   );
 });
 
-Deno.test("FrameSplitter.next() has told at any moment all that is certain, and no more", () => {
+Deno.test("FrameSplitter.next() returns all that is certain at any time, and no more", () => {
   fc.assert(
     fc.property(anyInput, anySchedule, anySeed, (input, schedule, seed) => {
-      const reader = new Reader(schedule);
-      for (const piece of randomCut(bytes(input), seed, 2)) reader.read(piece);
-      assertEquals(reader.told.join(""), certain(input, schedule).join(""));
+      const splitter = new ScheduledSplitter(schedule);
+      for (const piece of randomCut(bytes(input), seed, 2)) splitter.receive(piece);
+      assertEquals(splitter.results.join(""), certain(input, schedule).join(""));
     }),
     { numRuns: 1000 },
   );
@@ -316,7 +322,7 @@ Deno.test("FrameSplitter.next() loses no byte: data and terminators are the inpu
   );
   fc.assert(
     fc.property(anyInput, unlimited, anySeed, (input, schedule, seed) => {
-      assertEquals(tell(randomCut(bytes(input), seed, 3), schedule).replaceAll(/[<>]/g, ""), input);
+      assertEquals(split(randomCut(bytes(input), seed, 3), schedule).replaceAll(/[<>]/g, ""), input);
     }),
     { numRuns: 1000 },
   );

@@ -1,29 +1,37 @@
-/** The kinds of things that make bytes when there is room for them, seen as one kind. */
+/**
+ * Turns each kind of producer into a {@linkcode Source}, from which the writer pulls.
+ *
+ * Outcomes of `pull`: a chunk, `null` for the end, or a promise of these; a producer's error is thrown or rejects unchanged.
+ *
+ * Invariants: nothing is pulled before the first `pull()`; a chunk is the producer's own bytes, never a copy; only bytes
+ * pass, any other value raises a TypeError.
+ */
 
 import { describe } from "./errors.ts";
 
-/** Makes the next piece each time it is asked; an empty piece says that it has finished. As in asynchat. */
+/** Makes output a chunk at a time, as in asynchat. An empty chunk is its end. */
 export interface Producer {
-  /** The next piece, or a promise of it; it is borrowed until the next call. */
+  /** Returns the next chunk, or a promise of it. The chunk is borrowed until the next call. */
   more(): Uint8Array | Promise<Uint8Array>;
 }
 
-/** What `pushWithProducer` takes. The pieces are borrowed until the next is asked for. */
+/** What `pushWithProducer` accepts. A chunk is borrowed until the next one is pulled. */
 export type ProducerLike =
   | Producer
   | Iterable<Uint8Array>
   | AsyncIterable<Uint8Array>
   | ReadableStream<Uint8Array>;
 
-/** Any producer, ready to be pulled. `null` is the end. */
+/** Any kind of producer, ready to be pulled. */
 export interface Source {
+  /** Returns the next chunk, or a promise of it; `null` is the end. */
   pull(): Uint8Array | null | Promise<Uint8Array | null>;
-  /** Tells a producer that has not ended that nobody will ask again; what it answers is the caller's to wait for. */
+  /** Cancels a producer that has not ended. Returns its answer, which the caller awaits. */
   cancel(reason: unknown): unknown;
 }
 
 /**
- * Gives out `data` in pieces of `bufferSize` bytes, as asynchat's `simple_producer`.
+ * Produces `data` in chunks of `bufferSize` bytes, as asynchat's `simple_producer`.
  *
  * @example
  * ```ts
@@ -39,37 +47,39 @@ export class SimpleProducer implements Producer {
   readonly #bufferSize: number;
 
   /**
-   * Makes a producer of bytes that are there already.
+   * Creates a producer of bytes in memory.
    *
-   * @param data The bytes to give out; they are not copied.
-   * @param bufferSize The size of a piece in bytes.
-   * @throws {RangeError} when `bufferSize` is not a whole number from 1 on
+   * @param data The bytes to produce; borrowed, not copied.
+   * @param bufferSize The size of a chunk in bytes; 512 by default.
+   * @throws {RangeError} when `bufferSize` is not a whole number of at least 1
    */
   constructor(data: Uint8Array, bufferSize = 512) {
     if (!(Number.isSafeInteger(bufferSize) && bufferSize > 0)) {
-      throw new RangeError(`Cannot make a producer: bufferSize is ${bufferSize}, a whole number from 1 on is wanted`);
+      throw new RangeError(
+        `Cannot create a producer: bufferSize is ${bufferSize}, expected a whole number of at least 1`,
+      );
     }
     this.#rest = data;
     this.#bufferSize = bufferSize;
   }
 
-  /** The next piece; empty when all has been given out. */
+  /** Returns the next chunk; an empty one after the last. */
   more(): Uint8Array {
-    const piece = this.#rest.subarray(0, this.#bufferSize);
-    this.#rest = this.#rest.subarray(piece.length);
-    return piece;
+    const chunk = this.#rest.subarray(0, this.#bufferSize);
+    this.#rest = this.#rest.subarray(chunk.length);
+    return chunk;
   }
 }
 
 /**
- * Makes one kind of the five: `more()` at once or as a promise, iterable, async iterable, stream.
+ * Converts any kind of producer: `more()` returning chunks or promises, iterable, async iterable, stream.
  *
- * @throws {TypeError} when it is none of them, or a stream that somebody else reads
+ * @throws {TypeError} when it is none of these, or a stream that is locked to a reader
  */
 export function toSource(producer: ProducerLike): Source {
   if (producer instanceof ReadableStream) {
     if (producer.locked) {
-      throw new TypeError("Cannot push with a producer: the stream is locked to a reader, an unlocked one is wanted");
+      throw new TypeError("Cannot push with a producer: the stream is locked to a reader, expected an unlocked stream");
     }
     const reader = producer.getReader();
     return new IteratorSource({ next: () => reader.read(), return: (reason) => reader.cancel(reason) });
@@ -79,10 +89,8 @@ export function toSource(producer: ProducerLike): Source {
     if (Symbol.asyncIterator in producer) return new IteratorSource(() => producer[Symbol.asyncIterator]());
     if (Symbol.iterator in producer) return new IteratorSource(() => producer[Symbol.iterator]());
   }
-  throw new TypeError(
-    `Cannot push with a producer: ${describe(producer)} was given, ` +
-      "bytes, an object with more(), an iterable, an async iterable or a ReadableStream is wanted",
-  );
+  const expected = "Uint8Array, an object with more(), an iterable, an async iterable or a ReadableStream";
+  throw new TypeError(`Cannot push with a producer: expected ${expected}, got ${describe(producer)}`);
 }
 
 class ProducerSource implements Source {
@@ -93,14 +101,14 @@ class ProducerSource implements Source {
   }
 
   pull(): Uint8Array | null | Promise<Uint8Array | null> {
-    const piece = this.#producer.more();
-    return isPromise(piece) ? Promise.resolve(piece).then(endIfEmpty) : endIfEmpty(piece);
+    const chunk = this.#producer.more();
+    return isPromise(chunk) ? Promise.resolve(chunk).then(endIfEmpty) : endIfEmpty(chunk);
   }
 
-  cancel(): void {} // asynchat's producers have no way to be told
+  cancel(): void {} // asynchat's producers cannot be cancelled
 }
 
-/** The part of an iterator, of either kind, or of a stream's reader, that is needed here. */
+/** The common part of an iterator, an async iterator and a stream's reader. */
 interface AnyIterator {
   next(): IteratorLike | Promise<IteratorLike>;
   return?(reason: unknown): unknown;
@@ -115,7 +123,7 @@ class IteratorSource implements Source {
   #iterator: AnyIterator | null;
   readonly #begin: (() => AnyIterator) | null;
 
-  /** An iterator in use; or how to begin, which is not done before the first pull. */
+  /** @param source An iterator, or a function that begins one at the first pull. */
   constructor(source: AnyIterator | (() => AnyIterator)) {
     this.#begin = typeof source === "function" ? source : null;
     this.#iterator = typeof source === "function" ? null : source;
@@ -128,7 +136,7 @@ class IteratorSource implements Source {
   }
 
   cancel(reason: unknown): unknown {
-    // One that was handed over as an iterator, not as an iterable, may hold something before it is asked: a stream's values() does.
+    // An iterator that was passed as an iterable may hold resources before its first pull: a stream's values() does.
     return (this.#iterator ?? this.#begin!()).return?.(reason);
   }
 }
@@ -137,15 +145,15 @@ function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as PromiseLike<T> | null | undefined)?.then === "function";
 }
 
-function endIfEmpty(piece: Uint8Array): Uint8Array | null {
-  return checkPiece(piece).length > 0 ? piece : null;
+function endIfEmpty(chunk: Uint8Array): Uint8Array | null {
+  return checkChunk(chunk).length > 0 ? chunk : null;
 }
 
 function valueOrEnd({ done, value }: IteratorLike): Uint8Array | null {
-  return done ? null : checkPiece(value);
+  return done ? null : checkChunk(value);
 }
 
-function checkPiece(piece: unknown): Uint8Array {
-  if (piece instanceof Uint8Array) return piece;
-  throw new TypeError(`Cannot send what the producer made: it is ${describe(piece)}, a Uint8Array is wanted`);
+function checkChunk(chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  throw new TypeError(`Cannot send a producer's chunk: expected Uint8Array, got ${describe(chunk)}`);
 }

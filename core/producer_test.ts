@@ -1,143 +1,145 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { bytes } from "../tests/recorder.ts";
 import { type ProducerLike, SimpleProducer, type Source, toSource } from "./producer.ts";
 
-const bytes = (text: string) => new TextEncoder().encode(text);
-const pieces = (...texts: string[]) => texts.map(bytes);
+const chunks = (...texts: string[]) => texts.map(bytes);
 
-/** All that a source makes, up to its end. */
+/** Pulls a source to its end. Returns the chunks as text. */
 async function drain(source: Source): Promise<string[]> {
   const made: string[] = [];
-  for (let piece = await source.pull(); piece !== null; piece = await source.pull()) {
-    made.push(new TextDecoder().decode(piece));
-    if (made.length > 100) throw new Error(`There is no end of pieces: ${made}`);
+  for (let chunk = await source.pull(); chunk !== null; chunk = await source.pull()) {
+    made.push(new TextDecoder().decode(chunk));
+    if (made.length > 100) throw new Error(`Too many chunks: ${made}`);
   }
   return made;
 }
 
-/** A producer of asynchat's kind that gives out `answers`, then nothing. */
-function more(...answers: (Uint8Array | Promise<Uint8Array>)[]) {
-  return { more: () => answers.shift() ?? new Uint8Array(0) };
+/** Returns a producer with `more()`: `results`, then its end. */
+function more(...results: (Uint8Array | Promise<Uint8Array>)[]) {
+  return { more: () => results.shift() ?? new Uint8Array(0) };
 }
 
 async function* later(...made: Uint8Array[]) {
-  for (const piece of made) yield await Promise.resolve(piece);
+  for (const chunk of made) yield await Promise.resolve(chunk);
 }
 
 // -------------------------------------------------------------------------------------------------------- SimpleProducer
 
-Deno.test("SimpleProducer.more() gives the data in pieces of 512 bytes, then nothing for good", () => {
+Deno.test("SimpleProducer.more() returns chunks of 512 bytes, then only empty ones", () => {
   const producer = new SimpleProducer(new Uint8Array(1025));
   assertEquals([1, 2, 3, 4, 5].map(() => producer.more().length), [512, 512, 1, 0, 0]);
 });
 
-Deno.test("SimpleProducer.more() gives the data in pieces of the size that was asked for", () => {
+Deno.test("SimpleProducer.more() returns chunks of the given size", () => {
   const producer = new SimpleProducer(bytes("abcdefg"), 3);
-  assertEquals([1, 2, 3, 4].map(() => producer.more()), pieces("abc", "def", "g", ""));
+  assertEquals([1, 2, 3, 4].map(() => producer.more()), chunks("abc", "def", "g", ""));
 });
 
 Deno.test("SimpleProducer.more() does not copy", () => {
   const data = bytes("abc");
-  const piece = new SimpleProducer(data.subarray(1), 2).more();
-  assert(piece.buffer === data.buffer);
+  const chunk = new SimpleProducer(data.subarray(1), 2).more();
+  assert(chunk.buffer === data.buffer);
 });
 
-Deno.test("SimpleProducer of nothing has finished", () => {
+Deno.test("SimpleProducer.more() returns an empty chunk for no data", () => {
   assertEquals(new SimpleProducer(new Uint8Array(0)).more().length, 0);
 });
 
-Deno.test("SimpleProducer refuses a size that is not a whole number from 1 on", () => {
+Deno.test("SimpleProducer rejects a size that is not a whole number of at least 1", () => {
   for (const size of [0, -1, 1.5, NaN, Infinity]) {
     const error = assertThrows(() => new SimpleProducer(bytes("a"), size), RangeError);
     assertEquals(
       error.message,
-      `Cannot make a producer: bufferSize is ${size}, a whole number from 1 on is wanted`,
+      `Cannot create a producer: bufferSize is ${size}, expected a whole number of at least 1`,
     );
   }
 });
 
 // -------------------------------------------------------------------------------------------------------------- toSource()
 
-Deno.test("toSource() takes each of the five kinds, which make the same", async () => {
+Deno.test("toSource() accepts each kind, and all produce the same", async () => {
   const kinds: [name: string, producer: ProducerLike][] = [
-    ["more() at once", more(...pieces("ab", "c"))],
-    ["more() as a promise", more(...pieces("ab", "c").map((piece) => Promise.resolve(piece)))],
-    ["an array", pieces("ab", "c")],
-    ["a generator", pieces("ab", "c").values()],
-    ["a set", new Set(pieces("ab", "c"))],
-    ["an async generator", later(...pieces("ab", "c"))],
-    ["a stream", ReadableStream.from(pieces("ab", "c"))],
+    ["more() at once", more(...chunks("ab", "c"))],
+    ["more() as a promise", more(...chunks("ab", "c").map((chunk) => Promise.resolve(chunk)))],
+    ["an array", chunks("ab", "c")],
+    ["a generator", chunks("ab", "c").values()],
+    ["a set", new Set(chunks("ab", "c"))],
+    ["an async generator", later(...chunks("ab", "c"))],
+    ["a stream", ReadableStream.from(chunks("ab", "c"))],
     ["SimpleProducer", new SimpleProducer(bytes("abc"), 2)],
   ];
   for (const [name, producer] of kinds) assertEquals(await drain(toSource(producer)), ["ab", "c"], name);
 });
 
-Deno.test("toSource() prefers more() to the iterator of the same object, and the async iterator to the other", async () => {
+Deno.test("toSource() prefers more() to an async iterator, and that to a plain iterator", async () => {
   const both = {
-    [Symbol.iterator]: () => pieces("at once").values(),
+    [Symbol.iterator]: () => chunks("at once").values(),
     [Symbol.asyncIterator]: () => later(bytes("later")),
   };
   assertEquals(await drain(toSource(both)), ["later"]);
-  assertEquals(await drain(toSource({ ...both, ...more(bytes("asked")) })), ["asked"]);
+  assertEquals(await drain(toSource({ ...both, ...more(bytes("more")) })), ["more"]);
 });
 
-Deno.test("toSource() takes an iterable whose more is not a function as an iterable", async () => {
-  const iterable = Object.assign(pieces("a"), { more: 1 });
+Deno.test("toSource() treats an object as iterable when its more is not a function", async () => {
+  const iterable = Object.assign(chunks("a"), { more: 1 });
   assertEquals(await drain(toSource(iterable)), ["a"]);
 });
 
-Deno.test("toSource() refuses what is none of them", () => {
+Deno.test("toSource() rejects a value of any other kind", () => {
   const wrong: [value: unknown, name: string][] = [
     [undefined, "undefined"],
     [null, "null"],
-    [1, "a number"],
-    ["text", "a string"],
-    [() => bytes("a"), "a function"],
-    [{}, "an object of class Object"],
-    [{ more: 1 }, "an object of class Object"],
-    [new Date(0), "an object of class Date"],
-    [Promise.resolve(bytes("a")), "an object of class Promise"],
+    [1, "number"],
+    ["text", "string"],
+    [() => bytes("a"), "function"],
+    [{}, "Object"],
+    [{ more: 1 }, "Object"],
+    [new Date(0), "Date"],
+    [Promise.resolve(bytes("a")), "Promise"],
   ];
   for (const [value, name] of wrong) {
     const error = assertThrows(() => toSource(value as ProducerLike), TypeError);
-    const wanted = "bytes, an object with more(), an iterable, an async iterable or a ReadableStream is wanted";
-    assertEquals(error.message, `Cannot push with a producer: ${name} was given, ${wanted}`);
+    const expected = "Uint8Array, an object with more(), an iterable, an async iterable or a ReadableStream";
+    assertEquals(error.message, `Cannot push with a producer: expected ${expected}, got ${name}`);
   }
 });
 
-Deno.test("toSource() refuses a stream that somebody else reads", () => {
-  const stream = ReadableStream.from(pieces("a"));
+Deno.test("toSource() rejects a stream that is locked to a reader", () => {
+  const stream = ReadableStream.from(chunks("a"));
   stream.getReader();
   const error = assertThrows(() => toSource(stream), TypeError);
   assertEquals(
     error.message,
-    "Cannot push with a producer: the stream is locked to a reader, an unlocked one is wanted",
+    "Cannot push with a producer: the stream is locked to a reader, expected an unlocked stream",
   );
 });
 
-Deno.test("toSource() locks a stream, and asks nothing of any kind before the first pull", () => {
-  let asked = 0;
-  const ask = () => {
-    asked++;
-    return pieces("a").values();
+Deno.test("toSource() locks a stream, and pulls nothing before the first pull()", () => {
+  let begun = 0;
+  const begin = () => {
+    begun++;
+    return chunks("a").values();
   };
   const stream = new ReadableStream<Uint8Array>();
-  for (const producer of [{ [Symbol.iterator]: ask }, { more: () => ask().next().value! }, stream]) toSource(producer);
-  toSource({ [Symbol.asyncIterator]: () => (ask(), later()) });
-  assertEquals([asked, stream.locked], [0, true]);
+  for (const producer of [{ [Symbol.iterator]: begin }, { more: () => begin().next().value! }, stream]) {
+    toSource(producer);
+  }
+  toSource({ [Symbol.asyncIterator]: () => (begin(), later()) });
+  assertEquals({ begun, locked: stream.locked }, { begun: 0, locked: true });
 });
 
 // ---------------------------------------------------------------------------------------------------------------- pull()
 
-Deno.test("Source.pull() answers at once where the producer does", () => {
-  for (const producer of [more(...pieces("ab")), pieces("ab"), new Set(pieces("ab"))]) {
+Deno.test("Source.pull() returns a chunk at once when the producer does", () => {
+  for (const producer of [more(...chunks("ab")), chunks("ab"), new Set(chunks("ab"))]) {
     const source = toSource(producer);
     assertEquals([source.pull(), source.pull()], [bytes("ab"), null]);
   }
 });
 
-Deno.test("Source.pull() gives a promise where the producer does, of whatever make", async () => {
-  const thenable = { then: (resolve: (piece: Uint8Array) => void) => resolve(bytes("ab")) };
-  const asked = { more: () => thenable as Promise<Uint8Array> };
+Deno.test("Source.pull() returns a promise when the producer returns one, or a thenable", async () => {
+  const thenable = { then: (resolve: (chunk: Uint8Array) => void) => resolve(bytes("ab")) };
+  const withMore = { more: () => thenable as Promise<Uint8Array> };
   const iterated = {
     [Symbol.asyncIterator]: () => ({
       next: () =>
@@ -146,32 +148,32 @@ Deno.test("Source.pull() gives a promise where the producer does, of whatever ma
         >,
     }),
   };
-  for (const producer of [asked, iterated, later(bytes("ab")), ReadableStream.from(pieces("ab"))]) {
+  for (const producer of [withMore, iterated, later(bytes("ab")), ReadableStream.from(chunks("ab"))]) {
     const made = toSource(producer).pull();
     assert(made instanceof Promise);
     assertEquals(await made, bytes("ab"));
   }
 });
 
-Deno.test("Source.pull() gives the producer's own bytes", async () => {
-  const piece = bytes("ab");
-  for (const producer of [more(piece), more(Promise.resolve(piece)), [piece], later(piece)]) {
-    assertStrictEquals(await toSource(producer).pull(), piece);
+Deno.test("Source.pull() returns the producer's own bytes", async () => {
+  const chunk = bytes("ab");
+  for (const producer of [more(chunk), more(Promise.resolve(chunk)), [chunk], later(chunk)]) {
+    assertStrictEquals(await toSource(producer).pull(), chunk);
   }
 });
 
-Deno.test("Source.pull() takes an empty piece of more() as the end, also a promised one", async () => {
+Deno.test("Source.pull() treats an empty chunk of more() as the end, also a promised one", async () => {
   assertEquals(toSource(more(bytes(""), bytes("a"))).pull(), null);
   assertEquals(await toSource(more(Promise.resolve(bytes("")), bytes("a"))).pull(), null);
 });
 
-Deno.test("Source.pull() takes an empty piece of an iterable or a stream as a piece", async () => {
-  for (const producer of [pieces("", "a"), later(...pieces("", "a")), ReadableStream.from(pieces("", "a"))]) {
+Deno.test("Source.pull() returns an empty chunk of an iterable or a stream", async () => {
+  for (const producer of [chunks("", "a"), later(...chunks("", "a")), ReadableStream.from(chunks("", "a"))]) {
     assertEquals(await drain(toSource(producer)), ["", "a"]);
   }
 });
 
-Deno.test("Source.pull() leaves out what an iterator gives with its end", async () => {
+Deno.test("Source.pull() ignores the return value of an iterator", async () => {
   const source = toSource((function* () {
     yield bytes("a");
     return bytes("b");
@@ -179,34 +181,34 @@ Deno.test("Source.pull() leaves out what an iterator gives with its end", async 
   assertEquals(await drain(source), ["a"]);
 });
 
-Deno.test("Source.pull() refuses pieces that are not bytes", async () => {
+Deno.test("Source.pull() rejects chunks that are not bytes", async () => {
   const wrong: [value: unknown, name: string][] = [
-    ["text", "a string"],
-    [1, "a number"],
+    ["text", "string"],
+    [1, "number"],
     [null, "null"],
     [undefined, "undefined"],
-    [new ArrayBuffer(1), "an object of class ArrayBuffer"],
-    [[1], "an object of class Array"],
+    [new ArrayBuffer(1), "ArrayBuffer"],
+    [[1], "Array"],
   ];
   for (const [value, name] of wrong) {
-    const piece = value as Uint8Array;
-    const message = `Cannot send what the producer made: it is ${name}, a Uint8Array is wanted`;
-    for (const producer of [{ more: () => piece }, [piece]]) {
+    const chunk = value as Uint8Array;
+    const message = `Cannot send a producer's chunk: expected Uint8Array, got ${name}`;
+    for (const producer of [{ more: () => chunk }, [chunk]]) {
       assertEquals(assertThrows(() => toSource(producer).pull(), TypeError).message, message);
     }
-    for (const producer of [{ more: () => Promise.resolve(piece) }, later(piece), ReadableStream.from([piece])]) {
+    for (const producer of [{ more: () => Promise.resolve(chunk) }, later(chunk), ReadableStream.from([chunk])]) {
       const error = await assertRejects(() => Promise.resolve(toSource(producer).pull()), TypeError);
       assertEquals(error.message, message);
     }
   }
 });
 
-Deno.test("Source.pull() takes bytes for an iterable of numbers, which are no pieces", () => {
+Deno.test("Source.pull() treats bytes as an iterable of numbers, which are not chunks", () => {
   const source = toSource(bytes("a") as unknown as ProducerLike);
-  assertThrows(() => source.pull(), TypeError, "it is a number, a Uint8Array is wanted");
+  assertThrows(() => source.pull(), TypeError, "expected Uint8Array, got number");
 });
 
-Deno.test("Source.pull() passes on what the producer throws, as it is", async () => {
+Deno.test("Source.pull() passes on the producer's error unchanged", async () => {
   const thrown = new Error("boom");
   const fail = () => {
     throw thrown;
@@ -226,7 +228,7 @@ Deno.test("Source.pull() passes on what the producer throws, as it is", async ()
 
 // -------------------------------------------------------------------------------------------------------------- cancel()
 
-Deno.test("Source.cancel() lets a generator run its finally block, once it has begun", async () => {
+Deno.test("Source.cancel() runs the finally block of a generator that has begun", async () => {
   const ran: string[] = [];
   function* atOnce() {
     try {
@@ -251,16 +253,16 @@ Deno.test("Source.cancel() lets a generator run its finally block, once it has b
   assertEquals(ran, ["at once", "in time"]);
 });
 
-Deno.test("Source.cancel() tells a stream why, and gives the promise of its answer", async () => {
+Deno.test("Source.cancel() passes the reason to a stream and returns its promise", async () => {
   const reasons: unknown[] = [];
   const source = toSource(new ReadableStream({ cancel: (reason) => void reasons.push(reason) }));
-  const answer = source.cancel("enough");
-  assert(answer instanceof Promise);
-  await answer;
+  const cancelled = source.cancel("enough");
+  assert(cancelled instanceof Promise);
+  await cancelled;
   assertEquals(reasons, ["enough"]);
 });
 
-Deno.test("Source.cancel() calls return() of an iterator with what it belongs to, and gives its answer", () => {
+Deno.test("Source.cancel() calls return() as a method of the iterator and returns its result", () => {
   const iterator = {
     next: () => ({ done: false, value: bytes("a") }),
     return() {
@@ -273,16 +275,17 @@ Deno.test("Source.cancel() calls return() of an iterator with what it belongs to
   assertEquals(source.cancel(undefined), { done: true, value: undefined });
 });
 
-Deno.test("Source.cancel() of what was never asked does not ask it", () => {
-  let asked = 0;
-  const next = () => ({ done: asked++ > 0, value: bytes("a") });
+Deno.test("Source.cancel() before the first pull does not pull", () => {
+  let pulls = 0;
+  const next = () => ({ done: pulls++ > 0, value: bytes("a") });
   toSource({ [Symbol.iterator]: () => ({ next }) }).cancel(undefined);
-  assertEquals(asked, 0);
+  assertEquals(pulls, 0);
 });
 
-Deno.test("Source.cancel() asks nothing of a producer that has no way to be told", () => {
-  const asked = toSource({ more: () => bytes("a") });
+Deno.test("Source.cancel() does nothing to a producer that cannot be cancelled", () => {
+  const withMore = toSource({ more: () => bytes("a") });
   const iterated = toSource({ [Symbol.iterator]: () => ({ next: () => ({ done: false, value: bytes("a") }) }) });
   iterated.pull();
-  assertEquals([asked.cancel(undefined), iterated.cancel(undefined)], [undefined, undefined]);
+  assertEquals(withMore.cancel(undefined), undefined);
+  assertEquals(iterated.cancel(undefined), undefined);
 });

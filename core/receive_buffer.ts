@@ -1,55 +1,61 @@
 /**
- * The bytes that have been read and not yet handed on.
+ * Holds the bytes that have been read and not yet consumed.
  *
- * A reader asks for free space with `reserve()`, lets the connection write into it, and says with `commit(n)` how much came.
- * Between the two nothing moves, so a read may stay pending for as long as it likes. Whoever takes bytes away advances the
- * front; they stay where they are until the next `reserve()`, so a view handed out is good until then.
+ * A read takes free space with `reserve()`, writes into it, and reports with `commit(n)` how many bytes came. `consume(n)`
+ * advances the front.
  *
- * The space follows the traffic: a read that fills it doubles the next, two that barely use it halve it.
+ * Invariants: nothing moves except in `reserve()`, so a read may stay pending indefinitely, and a view of `filled` is valid until
+ * the next `reserve()`; free space never overlaps bytes that wait; memory is at most twice
+ * the waiting bytes and the next read's space together.
+ * The space adapts to the traffic: a read that fills it doubles the next, two in a row that use less than a quarter halve it.
  */
 
-/** The space for the first read: most commands fit, and ten thousand idle connections cost ten megabytes. */
-const SMALLEST_READ = 1024;
+/** The space for the first read. Most commands fit, and 10,000 idle connections cost 10 MB. */
+const MIN_READ = 1024;
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
-/** One growable run of bytes, filled at the back and emptied at the front. */
+/** A growable run of bytes, filled at the back and consumed at the front. */
 export class ReceiveBuffer {
-  readonly #largestRead: number;
-  #storage = NOTHING;
-  #filled = NOTHING; //   the storage up to the last byte that came: what a search may look at
-  #start = 0; //          the first byte not yet handed on
-  #space: number; //      how much to offer to the next read
-  #reserved = 0; //       how much the read that is on its way was offered
-  #quietReads = 0; //     reads in a row that used less than a quarter of it
+  readonly #maxRead: number;
+  #storage = EMPTY;
+  #filled = EMPTY; //     the storage up to the last byte
+  #start = 0; //          the first byte not consumed
+  #readSize: number; //   space for the next read
+  #reserved = 0; //       space of the pending read
+  #smallReads = 0; //     in a row, each below a quarter
 
-  constructor(largestRead: number, unread: Uint8Array = NOTHING) {
-    this.#largestRead = largestRead;
-    this.#space = Math.min(SMALLEST_READ, largestRead);
+  /**
+   * @param maxRead The largest read in bytes.
+   * @param unread Bytes received before; copied, and not bounded by `maxRead`.
+   */
+  constructor(maxRead: number, unread: Uint8Array = EMPTY) {
+    this.#maxRead = maxRead;
+    this.#readSize = Math.min(MIN_READ, maxRead);
     if (unread.length > 0) this.#storage = this.#filled = new Uint8Array(unread);
   }
 
-  /** How many bytes wait. */
+  /** How many bytes wait to be consumed. */
   get length(): number {
     return this.#filled.length - this.#start;
   }
 
-  /** The storage from its beginning to the last byte that came; what waits lies from `start` on. */
+  /** The storage from its beginning to the last byte received; bytes before `start` are consumed. */
   get filled(): Uint8Array {
     return this.#filled;
   }
 
-  /** Where in `filled` the first waiting byte is. */
+  /** The offset of the first waiting byte in `filled`. */
   get start(): number {
     return this.#start;
   }
 
-  /** Free space for the next read. Views handed out before are void from here on. */
+  /** Returns free space for the next read. Views of `filled` are invalid from here on. */
   reserve(): Uint8Array {
     const kept = this.length;
-    const capacity = kept + this.#space;
+    const capacity = kept + this.#readSize;
     if (this.#storage.length < capacity || this.#storage.length > 2 * capacity) {
-      const storage = new Uint8Array(capacity + kept); // else a tail that grows by a byte a read moves the storage each time
+      const storage = new Uint8Array(capacity + kept); // spare room: a tail growing by a byte a read must not move it each time
       storage.set(this.#filled.subarray(this.#start));
       this.#storage = storage;
     } else if (this.#start > 0) {
@@ -57,38 +63,38 @@ export class ReceiveBuffer {
     }
     this.#start = 0;
     this.#filled = this.#storage.subarray(0, kept);
-    this.#reserved = this.#space;
+    this.#reserved = this.#readSize;
     return this.#storage.subarray(kept, capacity);
   }
 
   /**
-   * Takes in the first `count` bytes of the space that `reserve()` gave.
+   * Takes in the first `count` bytes of the space that `reserve()` returned.
    *
-   * @throws {RangeError} when that is more than was reserved, or not a count at all
+   * @throws {RangeError} when `count` is not a whole number from 0 to the size of that space
    */
   commit(count: number): void {
     if (!(Number.isInteger(count) && count >= 0 && count <= this.#reserved)) {
-      throw new RangeError(`Cannot commit a read: it says ${count} bytes, 0 to ${this.#reserved} are wanted`);
+      throw new RangeError(`Cannot commit a read: got ${count} bytes, expected 0 to ${this.#reserved}`);
     }
     this.#reserved = 0;
     this.#filled = this.#storage.subarray(0, this.#filled.length + count);
-    if (count === this.#space) {
-      this.#quietReads = 0;
-      this.#space = Math.min(2 * this.#space, this.#largestRead);
-    } else if (count >= this.#space / 4) {
-      this.#quietReads = 0;
-    } else if (++this.#quietReads === 2) {
-      this.#quietReads = 0;
-      this.#space = Math.max(this.#space / 2 | 0, Math.min(SMALLEST_READ, this.#largestRead));
+    if (count === this.#readSize) {
+      this.#smallReads = 0;
+      this.#readSize = Math.min(2 * this.#readSize, this.#maxRead);
+    } else if (count >= this.#readSize / 4) {
+      this.#smallReads = 0;
+    } else if (++this.#smallReads === 2) {
+      this.#smallReads = 0;
+      this.#readSize = Math.max(this.#readSize / 2 | 0, Math.min(MIN_READ, this.#maxRead));
     }
   }
 
-  /** Moves the front past `count` bytes, which stay readable until the next `reserve()`. */
+  /** Advances the front by `count` bytes, which stay readable until the next `reserve()`. */
   consume(count: number): void {
     this.#start += count;
   }
 
-  /** Forgets what waits. */
+  /** Discards the bytes that wait. */
   clear(): void {
     this.#start = this.#filled.length;
   }

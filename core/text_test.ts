@@ -3,7 +3,7 @@ import { decodeText } from "./text.ts";
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-Deno.test("decodeText() is what TextDecoder says, for every length, wherever it lies and whatever it is", () => {
+Deno.test("decodeText() equals TextDecoder for every length, offset and kind of text", () => {
   const kinds = ["ASCII \0\r\n\x7f", "Grüße, 10 €", "\ufeff𝄞"].map((text) => new TextEncoder().encode(text.repeat(20)));
   for (const bytes of [...kinds, Uint8Array.from({ length: 256 }, (_, i) => i)]) {
     for (let start = 0; start < 24; start++) {
@@ -14,7 +14,7 @@ Deno.test("decodeText() is what TextDecoder says, for every length, wherever it 
   }
 });
 
-Deno.test("decodeText() decodes one not-ASCII byte wherever it is", () => {
+Deno.test("decodeText() decodes a single non-ASCII byte at every offset", () => {
   for (let at = 0; at < 32; at++) {
     const bytes = new Uint8Array(32).fill(97);
     bytes[at] = 0x80;

@@ -1,29 +1,34 @@
 /**
- * Whether a chat has been kept waiting for too long, told from what a look at its counters now and then shows. So reading
- * and writing pay nothing for it: nobody notes the time of a byte. A limit is noticed up to one look late, and never early.
+ * Checks the time limits of one chat against samples of its counters, taken periodically. Reads and writes pay nothing for it:
+ * the time of a byte is not recorded.
+ *
+ * Outcomes of `check`: `null`, or the kind of the limit that has expired: "write" before "frame" before "idle".
+ *
+ * Invariants: a limit expires never early, and at most one sample late; an expired limit starts anew;
+ * "idle" and "frame" stand still while the peer waits for us; a limit of 0 never expires.
  */
 
-/** What took too long: the peer's next byte, the end of a frame, or the peer's taking what we send. */
+/** What took too long: the next byte, the end of a frame, or a write. */
 export type TimeoutKind = "idle" | "frame" | "write";
 
-/** The limits in milliseconds; 0 is none. */
+/** The limits in milliseconds; 0 is no limit. */
 export interface TimeoutLimits {
   readonly idleTimeoutMs: number;
   readonly frameTimeoutMs: number;
   readonly writeTimeoutMs: number;
 }
 
-/** What is looked at. */
+/** What is known of a chat at the time of a check. */
 export interface ActivitySample {
-  /** Whether the peer waits for us: a hook is pending, or nothing is read for want of room in the output. */
+  /** A hook is pending, or output is full. */
   readonly peerWaits: boolean;
   readonly bytesReceived: number;
-  /** Which frame it is; another number is another frame. */
+  /** Changes with each new frame. */
   readonly frameNumber: number;
-  /** Whether a byte of that frame has come. */
+  /** A byte of that frame has come. */
   readonly frameBegun: boolean;
   readonly bytesSent: number;
-  /** Whether the peer has something to take. */
+  /** Bytes wait for the peer to accept them. */
   readonly outputPending: boolean;
 }
 
@@ -31,12 +36,12 @@ export interface ActivitySample {
 export class TimeLimits {
   readonly #limits: TimeoutLimits;
   #checkedAt: number;
-  #idleSince: number; //   the last look that found the peer busy, or nobody to blame
-  #frameSince: number; //  the first look that found this frame begun
-  #writeSince: number; //  the last look that found output going on
-  #received = 0;
-  #sent = 0;
-  #frame = -1; //          the frame that was begun at the last look; -1: none was
+  #idleSince: number; //     the last check with input or output pending
+  #frameSince: number; //    the first check with this frame begun
+  #writeSince: number; //    the last check with output progressing
+  #bytesReceived = 0;
+  #bytesSent = 0;
+  #frameNumber = -1; //      of the frame begun; -1: none
 
   constructor(limits: TimeoutLimits, now: number) {
     this.#limits = limits;
@@ -47,31 +52,31 @@ export class TimeLimits {
         now;
   }
 
-  /** The limit that has passed at `now`; its clock begins anew, for a hook that forgives. */
-  check(now: number, vitals: ActivitySample): TimeoutKind | null {
-    const gone = now - this.#checkedAt;
+  /** Returns the limit that has expired at `now`, if any. Its clock starts anew, for a hook that keeps the chat open. */
+  check(now: number, sample: ActivitySample): TimeoutKind | null {
+    const elapsed = now - this.#checkedAt;
     this.#checkedAt = now;
-    if (vitals.peerWaits) { // these two stand still
-      this.#idleSince += gone;
-      this.#frameSince += gone;
+    if (sample.peerWaits) { // these two clocks stand still
+      this.#idleSince += elapsed;
+      this.#frameSince += elapsed;
     }
-    // Who is sent something need not speak: whether he takes it is another clock's to watch.
-    if (vitals.bytesReceived !== this.#received || vitals.outputPending) this.#idleSince = now;
-    const frame = vitals.frameBegun ? vitals.frameNumber : -1;
-    if (frame !== this.#frame) this.#frameSince = now;
-    if (vitals.bytesSent !== this.#sent || !vitals.outputPending) this.#writeSince = now;
-    this.#received = vitals.bytesReceived;
-    this.#frame = frame;
-    this.#sent = vitals.bytesSent;
-    if (isOver(now - this.#writeSince, this.#limits.writeTimeoutMs)) {
+    // A peer that is receiving need not send: the write limit covers it.
+    if (sample.bytesReceived !== this.#bytesReceived || sample.outputPending) this.#idleSince = now;
+    const frameNumber = sample.frameBegun ? sample.frameNumber : -1;
+    if (frameNumber !== this.#frameNumber) this.#frameSince = now;
+    if (sample.bytesSent !== this.#bytesSent || !sample.outputPending) this.#writeSince = now;
+    this.#bytesReceived = sample.bytesReceived;
+    this.#frameNumber = frameNumber;
+    this.#bytesSent = sample.bytesSent;
+    if (expired(now - this.#writeSince, this.#limits.writeTimeoutMs)) {
       this.#writeSince = now;
       return "write";
     }
-    if (frame >= 0 && isOver(now - this.#frameSince, this.#limits.frameTimeoutMs)) {
+    if (frameNumber >= 0 && expired(now - this.#frameSince, this.#limits.frameTimeoutMs)) {
       this.#frameSince = now;
       return "frame";
     }
-    if (isOver(now - this.#idleSince, this.#limits.idleTimeoutMs)) {
+    if (expired(now - this.#idleSince, this.#limits.idleTimeoutMs)) {
       this.#idleSince = now;
       return "idle";
     }
@@ -79,11 +84,11 @@ export class TimeLimits {
   }
 }
 
-function isOver(spentMs: number, limitMs: number): boolean {
-  return limitMs > 0 && spentMs >= limitMs;
+function expired(elapsedMs: number, limitMs: number): boolean {
+  return limitMs > 0 && elapsedMs >= limitMs;
 }
 
-/** The shortest of the limits; `Infinity` where there is none. */
+/** Returns the shortest of the limits; `Infinity` when there is none. */
 export function shortestLimit(limits: TimeoutLimits): number {
   const { idleTimeoutMs, frameTimeoutMs, writeTimeoutMs } = limits;
   return Math.min(idleTimeoutMs || Infinity, frameTimeoutMs || Infinity, writeTimeoutMs || Infinity);

@@ -1,68 +1,69 @@
 /**
- * What is to be sent, in order: bytes, and producers that make bytes when asked. Whoever writes pulls:
+ * Queues output in order: bytes, and producers that make bytes when pulled. The writer drives it:
  *
- * 1. while `source()` gives one, pull it and hand what it made to `feed()`;
- * 2. `peek()` gives the bytes to write next, `advance(n)` says how many of them the connection took;
- * 3. with neither, all that was pushed is written; `sealed` says that nothing more will come.
+ * 1. while `source()` returns a producer, the writer pulls it and passes the chunk to `feed()`;
+ * 2. `peek()` returns the bytes to write next, `advance(n)` reports how many the connection has accepted;
+ * 3. when both return `null`, all output is written; `sealed` means that no more will be pushed.
  *
- * Small pieces are copied into blocks, so what was pushed in one turn is one write; large ones are lent until written.
- * Nobody appends to a block that a write has: the kernel may still be reading it.
+ * Invariants: bytes leave in the order of the pushes; small pushes are copied into blocks, so what is pushed in one turn is one
+ * write; larger ones are borrowed until written; a block is not appended to while it is being written, since the kernel may still
+ * read it; a producer is not pulled while its last chunk is borrowed.
  */
 
 import type { Source } from "./producer.ts";
 
-/** Above this a copy costs more than the write it saves. */
-const LARGEST_COPY = 16_384;
-/** A block is written when it has grown to this: asyncore's `ac_out_buffer_size`. */
-const LARGEST_BLOCK = 65_536;
-const SMALLEST_BLOCK = 512;
+/** Above this a copy costs more than the write that it saves. */
+const MAX_COPY = 16_384;
+/** The size at which a block is full: asyncore's `ac_out_buffer_size`. */
+const MAX_BLOCK = 65_536;
+const MIN_BLOCK = 512;
 
-/** Blocks that were written, to be used again by whoever comes next: a new one takes longer than a short answer. */
-const spare: Uint8Array[] = [];
-const MOST_SPARE = 32;
-const LARGEST_SPARE = 8192;
+/** Written blocks, reused by all queues: allocating one takes longer than a short response. */
+const spareBlocks: Uint8Array[] = [];
+const MAX_SPARE_BLOCKS = 32;
+const MAX_SPARE_SIZE = 8192;
 
 const encoder = new TextEncoder();
 
-/** Up to here a loop is faster than a view and a call of what is native. */
-const SHORT = 32;
+/** Up to this a loop is faster than a view and a native call. */
+const MAX_LOOP_COPY = 32;
 
-/** Bytes ready to be written: what `bytes` has from `start` to `end`. */
+/** Bytes ready to be written: `bytes` from `start` to `end`. */
 interface Chunk {
-  bytes: Uint8Array; //  of a block, the whole of it
-  start: number; //      what is before has been written
+  bytes: Uint8Array; //        the whole of a block
+  start: number; //            bytes before it are written
   end: number;
-  view: Uint8Array | null; // of these, made when it is asked for
-  isBlock: boolean; //   ours, and may be added to; else the bytes are lent
-  ticket: number; //     the last push that is in here to its end
+  view: Uint8Array | null; //  of the range, created on demand
+  isBlock: boolean; //         ours; else the bytes are borrowed
+  pushNumber: number; //       the last push that ends here
 }
 
-/** A producer, or bytes behind one. Linked, as taking the first of a long array moves the others. */
+/** A producer, or bytes behind one. Linked, since shifting a long array moves all its elements. */
 interface Waiting {
   source: Source | null;
   bytes: Uint8Array;
-  ticket: number;
+  pushNumber: number;
   next: Waiting | null;
 }
 
-/** A queue of bytes and producers. */
+/** An ordered queue of bytes and producers. */
 export class WriteQueue {
-  // Chunks go first, all of them; then what waits behind a producer, that producer at the head.
+  // All chunks are written first; then what waits behind a producer, with that producer at the head.
   readonly #chunks: Chunk[] = [];
   #waiting: Waiting | null = null;
   #lastWaiting: Waiting | null = null;
-  #writing: Chunk | null = null; // the chunk that peek() gave
-  #ready = 0; //        bytes in #chunks
-  #behind = 0; //       bytes in #waiting
-  #lent = 0; //         chunks in #chunks that are lent
-  #sources = 0; //      producers in #waiting
-  #pushCount = 0; //      pushes so far
-  #written = 0; //      the last push that is written, it and all before it
+  #writing: Chunk | null = null; // returned by peek()
+  #readyBytes = 0; //      in #chunks
+  #waitingBytes = 0; //    in #waiting
+  #borrowedChunks = 0; //  in #chunks
+  #sources = 0; //         producers in #waiting
+  #pushCount = 0;
+  #writtenCount = 0; //    pushes written, with all before them
   #sealed = false;
 
-  /** Bytes pushed, or made by a producer, and not yet written. */
+  /** Bytes pushed, or made by a producer, and not written. */
   get bufferedAmount(): number {
-    return this.#ready + this.#behind;
+    return this.#readyBytes + this.#waitingBytes;
   }
 
   /** How many pushes there have been. */
@@ -70,9 +71,9 @@ export class WriteQueue {
     return this.#pushCount;
   }
 
-  /** The number of the last push that has been written with all before it. */
+  /** The number of the last push that is written together with all before it. */
   get writtenCount(): number {
-    return this.#written;
+    return this.#writtenCount;
   }
 
   /** Whether there is nothing to write and no producer to pull. */
@@ -85,68 +86,68 @@ export class WriteQueue {
     return this.#sealed;
   }
 
-  /** How many producers are at work or wait. */
+  /** How many producers are queued, the current one included. */
   get sources(): number {
     return this.#sources;
   }
 
-  /** The producer at work or next at work, whether it is to be asked now or not. */
+  /** The first queued producer, whether it may be pulled now or not. */
   get current(): Source | null {
     return this.#waiting?.source ?? null;
   }
 
-  /** Puts bytes, or text as UTF-8, at the end of the queue. Large bytes are lent until they are written. */
+  /** Appends bytes, or text as UTF-8. Bytes above 16 KiB are borrowed until they are written. */
   push(data: Uint8Array | string): void {
-    const ticket = ++this.#pushCount;
+    const pushNumber = ++this.#pushCount;
     if (this.#waiting !== null) {
       const bytes = typeof data === "string"
         ? encoder.encode(data)
-        : data.length > LARGEST_COPY
+        : data.length > MAX_COPY
         ? data
         : new Uint8Array(data);
-      this.#wait({ source: null, bytes, ticket, next: null });
-      this.#behind += bytes.length;
+      this.#enqueue({ source: null, bytes, pushNumber, next: null });
+      this.#waitingBytes += bytes.length;
     } else if (typeof data === "string") {
-      this.#appendText(data, ticket);
+      this.#appendText(data, pushNumber);
     } else {
-      this.#append(data, ticket);
+      this.#append(data, pushNumber);
     }
   }
 
-  /** Puts a producer at the end of the queue. */
+  /** Appends a producer. */
   pushSource(source: Source): void {
     this.#sources++;
-    this.#wait({ source, bytes: NOTHING, ticket: ++this.#pushCount, next: null });
+    this.#enqueue({ source, bytes: EMPTY, pushNumber: ++this.#pushCount, next: null });
   }
 
-  /** Nothing more will be pushed. */
+  /** Declares that no more will be pushed. */
   seal(): void {
     this.#sealed = true;
   }
 
-  /** The producer to ask now; `null` when there is none, or what it made before is to be written first. */
+  /** Returns the producer to pull now. `null` when there is none, or output must be written first. */
   source(): Source | null {
-    // A lent piece is the producer's own buffer as like as not: it is not asked again before that is written.
-    return this.#lent > 0 || this.#ready >= LARGEST_BLOCK ? null : this.current;
+    // A borrowed chunk may be the producer's reused buffer: write it before pulling again.
+    return this.#borrowedChunks > 0 || this.#readyBytes >= MAX_BLOCK ? null : this.current;
   }
 
-  /** Takes in what the producer that `source()` gave has made; `null` is its end. One that was dropped meanwhile is not heard. */
-  feed(source: Source, piece: Uint8Array | null): void {
+  /** Appends a chunk of the producer that `source()` returned; `null` is its end. A producer that was dropped is ignored. */
+  feed(source: Source, chunk: Uint8Array | null): void {
     const first = this.#waiting;
     if (first?.source !== source) return;
-    if (piece !== null) return this.#append(piece, first.ticket - 1);
+    if (chunk !== null) return this.#append(chunk, first.pushNumber - 1);
     this.#sources--;
-    this.#done(first.ticket);
+    this.#completePush(first.pushNumber);
     let next = first.next;
-    for (; next !== null && next.source === null; next = next.next) { // bytes that waited for this producer only
-      this.#behind -= next.bytes.length;
-      this.#append(next.bytes, next.ticket);
+    for (; next !== null && next.source === null; next = next.next) { // bytes up to the next producer
+      this.#waitingBytes -= next.bytes.length;
+      this.#append(next.bytes, next.pushNumber);
     }
     this.#waiting = next;
     if (next === null) this.#lastWaiting = null;
   }
 
-  /** The bytes to write next; they stay as they are until `advance()`. `null` when none are ready. */
+  /** Returns the bytes to write next, unchanged until `advance()`; `null` when none are ready. */
   peek(): Uint8Array | null {
     const chunk = this.#chunks[0];
     if (chunk === undefined) return null;
@@ -155,18 +156,18 @@ export class WriteQueue {
   }
 
   /**
-   * The first `count` of the bytes that `peek()` gave have been written.
+   * Removes the first `count` of the bytes that `peek()` returned: the connection has accepted them.
    *
-   * @throws {RangeError} when they were fewer, or it is not a count at all
+   * @throws {RangeError} when `count` is not a whole number from 0 to the number of those bytes
    */
   advance(count: number): void {
     const chunk = this.#writing;
-    if (chunk === null) return; // they were dropped meanwhile
+    if (chunk === null) return; // dropped by clear() during the write
     const size = chunk.end - chunk.start;
     if (!(Number.isInteger(count) && count >= 0 && count <= size)) {
-      throw new RangeError(`Cannot go on writing: the connection says ${count} of ${size} bytes are written`);
+      throw new RangeError(`Cannot write: the connection reported ${count} bytes written, expected 0 to ${size}`);
     }
-    this.#ready -= count;
+    this.#readyBytes -= count;
     if (count < size) {
       chunk.start += count;
       chunk.view = null;
@@ -174,118 +175,120 @@ export class WriteQueue {
     }
     this.#writing = null;
     this.#chunks.shift();
-    if (!chunk.isBlock) this.#lent--;
-    else if (chunk.bytes.length <= LARGEST_SPARE && spare.length < MOST_SPARE) spare.push(chunk.bytes);
-    this.#written = chunk.ticket;
+    if (!chunk.isBlock) this.#borrowedChunks--;
+    else if (chunk.bytes.length <= MAX_SPARE_SIZE && spareBlocks.length < MAX_SPARE_BLOCKS) {
+      spareBlocks.push(chunk.bytes);
+    }
+    this.#writtenCount = chunk.pushNumber;
   }
 
-  /** Whether bytes are being written at this moment. */
+  /** Whether bytes returned by `peek()` are being written. */
   get writing(): boolean {
     return this.#writing !== null;
   }
 
-  /** Drops everything and says which producers were waiting, the one at work first. */
+  /** Drops all output and counts it as written. Returns the queued producers in order, for the caller to cancel. */
   clear(): Source[] {
     const sources: Source[] = [];
     for (let each = this.#waiting; each !== null; each = each.next) if (each.source !== null) sources.push(each.source);
     this.#chunks.length = 0;
     this.#waiting = this.#lastWaiting = null;
     this.#writing = null;
-    this.#ready =
-      this.#behind =
-      this.#lent =
+    this.#readyBytes =
+      this.#waitingBytes =
+      this.#borrowedChunks =
       this.#sources =
         0;
-    this.#written = this.#pushCount;
+    this.#writtenCount = this.#pushCount;
     return sources;
   }
 
-  /** The bytes that have not been written, in order. */
+  /** Returns the bytes that are ready and not written, in order. */
   unsent(): Uint8Array[] {
     return this.#chunks.map(viewOf);
   }
 
-  #wait(entry: Waiting): void {
+  #enqueue(entry: Waiting): void {
     if (this.#waiting === null) this.#waiting = entry;
     else this.#lastWaiting!.next = entry;
     this.#lastWaiting = entry;
   }
 
-  #append(data: Uint8Array, ticket: number): void {
+  #append(data: Uint8Array, pushNumber: number): void {
     const { length } = data;
-    if (length > LARGEST_COPY) {
-      this.#chunks.push({ bytes: data, start: 0, end: length, view: data, isBlock: false, ticket });
-      this.#ready += length;
-      this.#lent++;
+    if (length > MAX_COPY) {
+      this.#chunks.push({ bytes: data, start: 0, end: length, view: data, isBlock: false, pushNumber });
+      this.#readyBytes += length;
+      this.#borrowedChunks++;
     } else if (length > 0) {
       const chunk = this.#blockFor(length);
       const { bytes, end } = chunk;
-      if (length > SHORT) bytes.set(data, end);
+      if (length > MAX_LOOP_COPY) bytes.set(data, end);
       else for (let i = 0; i < length; i++) bytes[end + i] = data[i]!;
-      this.#grow(chunk, length, ticket);
+      this.#extend(chunk, length, pushNumber);
     } else {
-      this.#done(ticket);
+      this.#completePush(pushNumber);
     }
   }
 
-  #appendText(text: string, ticket: number): void {
-    const most = 3 * text.length; // a UTF-16 unit is at most three bytes of UTF-8
-    if (most > LARGEST_COPY) {
-      this.#append(encoder.encode(text), ticket);
-    } else if (most > 0) {
-      const chunk = this.#blockFor(most);
+  #appendText(text: string, pushNumber: number): void {
+    const maxBytes = 3 * text.length; // a UTF-16 unit is at most three bytes of UTF-8
+    if (maxBytes > MAX_COPY) {
+      this.#append(encoder.encode(text), pushNumber);
+    } else if (maxBytes > 0) {
+      const chunk = this.#blockFor(maxBytes);
       const { bytes, end } = chunk;
-      const isPut = text.length <= SHORT && putAscii(text, bytes, end);
-      this.#grow(chunk, isPut ? text.length : encoder.encodeInto(text, bytes.subarray(end)).written, ticket);
+      const isWritten = text.length <= MAX_LOOP_COPY && writeAscii(text, bytes, end);
+      this.#extend(chunk, isWritten ? text.length : encoder.encodeInto(text, bytes.subarray(end)).written, pushNumber);
     } else {
-      this.#done(ticket);
+      this.#completePush(pushNumber);
     }
   }
 
-  /** The last chunk, if it is a block that may grow and has room or can be given it, or a new one. */
+  /** Returns a block with room for `size` bytes: the last one, enlarged if need be, or a new one. */
   #blockFor(size: number): Chunk {
     const last = this.#chunks.at(-1);
     if (last !== undefined && last.isBlock && last !== this.#writing) {
       const needed = last.end + size;
       if (needed <= last.bytes.length) return last;
-      if (needed <= LARGEST_BLOCK) {
+      if (needed <= MAX_BLOCK) {
         last.bytes = enlarge(
           last.bytes.subarray(0, last.end),
-          Math.min(Math.max(needed, 4 * last.bytes.length), LARGEST_BLOCK),
+          Math.min(Math.max(needed, 4 * last.bytes.length), MAX_BLOCK),
         );
         return last;
       }
     }
-    const used = spare.pop();
-    const bytes = used !== undefined && size <= used.length ? used : new Uint8Array(Math.max(size, SMALLEST_BLOCK));
-    const chunk = { bytes, start: 0, end: 0, view: null, isBlock: true, ticket: 0 };
+    const reused = spareBlocks.pop();
+    const bytes = reused !== undefined && size <= reused.length ? reused : new Uint8Array(Math.max(size, MIN_BLOCK));
+    const chunk = { bytes, start: 0, end: 0, view: null, isBlock: true, pushNumber: 0 };
     this.#chunks.push(chunk);
     return chunk;
   }
 
-  #grow(chunk: Chunk, size: number, ticket: number): void {
+  #extend(chunk: Chunk, size: number, pushNumber: number): void {
     chunk.end += size;
     chunk.view = null;
-    chunk.ticket = ticket;
-    this.#ready += size;
+    chunk.pushNumber = pushNumber;
+    this.#readyBytes += size;
   }
 
-  /** A push with nothing left to write: it is written when all before it is. */
-  #done(ticket: number): void {
+  /** Completes a push without bytes left. It counts as written with the bytes before it. */
+  #completePush(pushNumber: number): void {
     const last = this.#chunks.at(-1);
-    if (last === undefined) this.#written = ticket;
-    else last.ticket = ticket;
+    if (last === undefined) this.#writtenCount = pushNumber;
+    else last.pushNumber = pushNumber;
   }
 }
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
 function viewOf(chunk: Chunk): Uint8Array {
   return chunk.view ??= chunk.bytes.subarray(chunk.start, chunk.end);
 }
 
-/** Puts text where it is ASCII. Whether it was; if not, what stands there is to be overwritten. */
-function putAscii(text: string, bytes: Uint8Array, at: number): boolean {
+/** Writes ASCII text. Returns false when a character is not ASCII: the caller overwrites what was written. */
+function writeAscii(text: string, bytes: Uint8Array, at: number): boolean {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit > 0x7f) return false;

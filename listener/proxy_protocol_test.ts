@@ -168,7 +168,7 @@ Deno.test({
       assertEquals(await ask(port, sent), "");
       const error = await nextError();
       assertInstanceOf(error, ProxyHeaderError);
-      assert(error.message.startsWith(`Cannot take the PROXY header: ${problem}`), error.message);
+      assert(error.message.startsWith(`Invalid PROXY header: ${problem}`), error.message);
     }
     const { accepted, acceptErrors } = server.stats;
     assertEquals([accepted, acceptErrors, server.connections], [0, bad.length, 0]);

@@ -228,7 +228,7 @@ Deno.test({
     assertInstanceOf(error, HandshakeTimeoutError);
     assertEquals(
       error.message,
-      "Cannot wait any longer: the TLS handshake has not come in 3000 ms, it is wanted sooner",
+      "Handshake timeout: the TLS handshake is incomplete, limit is 3000 ms",
     );
     await server.shutdown();
     assertEquals(clock.pending, 0);
