@@ -161,9 +161,13 @@ async function testMutants(file: string, plan: TestPlan, jobs: number): Promise<
   return { source, mutants, seconds: (performance.now() - start) / 1000 };
 }
 
-/** Prints what came of a file. */
+/**
+ * Prints what came of a file.
+ *
+ * @returns The number of survivors that the list does not explain.
+ */
 function print(file: string, { source, mutants, seconds }: FileReport, explained: readonly Explained[]): number {
-  const tested = mutants.filter(({ status }) => status !== "Ignored");
+  const tested = testedOf({ mutants });
   const survivors = tested.filter(isSurvivor);
   const unexplained = survivors.filter((mutant) => !isExplained(describeMutant(source, mutant), explained));
   const loops = tested.filter(({ statusReason }) => statusReason?.includes(SILENT)).length;
@@ -182,6 +186,10 @@ function print(file: string, { source, mutants, seconds }: FileReport, explained
     console.log(`  explained, but killed or gone: ${line} -> ${replacement}`);
   }
   return unexplained.length;
+}
+
+function testedOf({ mutants }: Pick<FileReport, "mutants">): ReportedMutant[] {
+  return mutants.filter(({ status }) => status !== "Ignored");
 }
 
 function isSurvivor({ status }: ReportedMutant): boolean {
@@ -214,13 +222,15 @@ async function main(): Promise<number> {
   }
   const tests = await findTests();
   const explained: Record<string, readonly Explained[]> = JSON.parse(await Deno.readTextFile(SURVIVORS));
-  let unexplained = 0;
+  let unexplained = 0, tested = 0, survived = 0;
   for (const file of files) {
     const stateDir = await Deno.makeTempDir({ prefix: "mutants" });
     try {
       const report = await testMutants(file, planFor(file, tests, stateDir), jobs);
       const entries = explained[file] ?? [];
       unexplained += print(file, report, entries);
+      tested += testedOf(report).length;
+      survived += survivorsOf(report).length;
       if (!options.update) continue;
       const updated = updateEntries(survivorsOf(report), entries);
       if (updated.length > 0) explained[file] = updated;
@@ -233,7 +243,8 @@ async function main(): Promise<number> {
   for (const file of Object.keys(explained)) {
     if (statOf(file) === undefined) console.log(`explained, but there is no such file: ${file}`);
   }
-  if (unexplained > 0) console.log(`${unexplained} survived unexplained: test them, or explain them in survivors.json`);
+  console.log(`${tested - survived} of ${tested} mutants killed, ${survived} survived, ${unexplained} unexplained`);
+  if (unexplained > 0) console.log("Test the unexplained ones, or explain them in tools/mutants/survivors.json");
   return unexplained > 0 ? 1 : 0;
 }
 
