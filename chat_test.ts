@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError } from "./mod.ts";
 import { everyCut, FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts";
-import { bytes, Recorder, text, turns } from "./tests/recorder.ts";
+import { hasNet } from "./tests/permissions.ts";
+import { bytes, flushMicrotasks, Recorder, text } from "./tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
 
@@ -65,15 +66,15 @@ Deno.test("AsyncChat runs one hook at a time and reads nothing meanwhile", async
   };
   const over = chat.run();
   await peer.send("a\r\nb\r\n");
-  await turns();
+  await flushMicrotasks();
   await peer.send("c\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, conn.calls.read], [["connect", "frame a"], 1]);
   release();
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, conn.calls.read], [["connect", "frame a", "frame b"], 1]);
   release();
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a", "frame b", "frame c"]);
   release();
   peer.close();
@@ -133,9 +134,9 @@ Deno.test("AsyncChat.close() from outside waits with handleClose for the hook th
   chat.onFrame = () => done.promise;
   const over = chat.run();
   await peer.send("a\r\n");
-  await turns();
+  await flushMicrotasks();
   chat.close();
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, chat.state], [["connect", "frame a"], "closed"]);
   done.resolve();
   await over;
@@ -184,9 +185,9 @@ Deno.test("AsyncChat.closeWhenDone() waits two seconds for a peer that does not 
   const chat = new Recorder(conn, { clock });
   const over = chat.run();
   chat.closeWhenDone();
-  await turns();
+  await flushMicrotasks();
   clock.advance(1_999);
-  await turns();
+  await flushMicrotasks();
   assertEquals(conn.closed, false);
   clock.advance(1);
   await over;
@@ -201,7 +202,7 @@ Deno.test("AsyncChat.closeWhenDone() from outside lets the hook that waits push 
   chat.onFrame = async () => chat.push(await answer.promise);
   const over = chat.run();
   await peer.send("ask\r\nagain\r\n");
-  await turns();
+  await flushMicrotasks();
   chat.closeWhenDone();
   answer.resolve("the answer");
   assertEquals(await peer.receiveText(), "the answer");
@@ -236,7 +237,7 @@ Deno.test("AsyncChat.closeWrite() ends our side and hears the rest", async () =>
   const over = chat.run();
   assertEquals(await peer.receiveText(), "last question\r\n");
   await peer.send("answer\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, chat.state], [["connect", "frame answer"], "open"]);
   peer.close();
   await over;
@@ -289,8 +290,6 @@ Deno.test("AsyncChat[Symbol.asyncDispose]() closes when done and waits, also for
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
-
 /** A chat over one end of a TCP connection, and the other end. */
 async function tcpPair(): Promise<[ours: Deno.TcpConn, theirs: Deno.TcpConn]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -299,7 +298,7 @@ async function tcpPair(): Promise<[ours: Deno.TcpConn, theirs: Deno.TcpConn]> {
 
 Deno.test({
   name: "AsyncChat.closeWhenDone() delivers a 3 MB reply whole while the client is still sending",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn);
@@ -327,7 +326,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.push() of 64 MiB arrives intact at a reader that takes little at a time",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn, { maxBufferedBytes: 64 * 1024 * 1024 });
@@ -352,7 +351,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat tells the frames that came before a client's reset",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
     const chat = new Recorder(conn);
@@ -367,7 +366,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat over Deno.connect() is a client",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const [conn, peer] = await tcpPair();
     const chat = new Recorder(conn);

@@ -1,10 +1,10 @@
 /**
- * asynchat for Deno: you say how the next piece of a stream ends, and are called when it has ended. What Python's `asynchat`
- * and `asyncore` were until 3.12, with the bounds and the manners that the internet asks for.
+ * Build line- and length-framed protocols: set a terminator, get one callback per complete frame. Replaces Python's
+ * `asynchat` and `asyncore`, which Python 3.12 removed, with limits, back-pressure and graceful shutdown.
  *
- * A chat is a class: derive from {@linkcode AsyncChat}, call `setTerminator` (a byte string, several, a count of bytes, or
- * nothing), and override `foundTerminator`. `push` answers, `closeWhenDone` says goodbye. {@linkcode serve} runs one on each
- * connection that comes.
+ * Subclass {@linkcode AsyncChat}, call `setTerminator` (a byte string, a list of them, a byte count, or `null`), and override
+ * `foundTerminator`. `push` queues a reply; `closeWhenDone` flushes and closes. {@linkcode serve} runs a chat on each accepted
+ * connection.
  *
  * @example A line protocol in fifteen lines
  * ```ts ignore
@@ -25,9 +25,9 @@
  * serve({ port: 7000 }, (conn) => new Shout(conn));
  * ```
  *
- * The terminator may change in any hook, and the change applies to the very next byte. So lines and counted blocks mix freely:
+ * Any hook may change the terminator, and the change applies to the very next byte. Lines and counted blocks mix freely:
  *
- * @example A length, then so many bytes
+ * @example A length line, then that many bytes
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { AsyncChat } from "@asynchat/asynchat";
@@ -56,7 +56,7 @@
  *
  * A client is the same class over a connection that you opened:
  *
- * @example The other side
+ * @example A client
  * ```ts ignore
  * import { AsyncChat } from "@asynchat/asynchat";
  *
@@ -74,9 +74,9 @@
  * await new Ask(await Deno.connect({ port: 7000 })).run();
  * ```
  *
- * Every frame has a limit (64 KiB unless you say otherwise), output that nobody takes stops the input, and a hook that
- * throws ends its own chat. `./testing` has what these promises are tested with, for your own chats: connections in memory,
- * every way to cut what a peer sends, and a clock to move by hand.
+ * Every frame has a limit (64 KiB by default). While the peer takes no output, no input is read. A hook that throws ends
+ * its own chat and no other. `./testing` has test tools for your own chats: connections in memory, every way to split a
+ * peer's input, and a clock that you advance by hand.
  *
  * @module
  */

@@ -1,20 +1,19 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { canRun, hasNet } from "../tests/permissions.ts";
 import { drawChart } from "./chart.ts";
 import { judge } from "./goals.ts";
 import { findTools, type Job, OTHERS, OURS, type Peer } from "./peers.ts";
 import { PeerProcess, run } from "./processes.ts";
 import { Results } from "./results.ts";
 
-const permitted = async (...wanted: Deno.PermissionDescriptor[]) =>
-  (await Promise.all(wanted.map((one) => Deno.permissions.query(one)))).every(({ state }) => state === "granted");
-const ignore = !await permitted({ name: "run", command: Deno.execPath() }, { name: "net", host: "127.0.0.1" });
+const ignore = !hasNet || !canRun(Deno.execPath());
 
 const deno = ignore ? [] : (await findTools("", ["deno"])).commands.deno!;
 const peersFor = (job: Job) =>
   [...OURS, ...OTHERS].filter(({ tool, jobs, name }) => tool === "deno" && jobs.includes(job) && name !== "greeter");
 const isBare = (peer: Peer) => peer.name === "bare read loop";
 
-/** What a peer answers to `pieces`, and what it says that it has counted. */
+/** Sends `pieces` to a peer; returns its answer and its counts. */
 async function ask(peer: Peer, mode: string[], pieces: string[]): Promise<{ answer: string; counts: string }> {
   await using process = await PeerProcess.start([...deno, ...peer.args, ...mode]);
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: process.port });
@@ -40,7 +39,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "bench: the peers that run on Deno count the same frames behind their length",
+  name: "bench: the peers that run on Deno count the same length-prefixed frames",
   ignore,
   async fn() {
     for (const peer of peersFor("prefixed")) {
@@ -62,23 +61,23 @@ Deno.test({
 });
 
 Deno.test({
-  name: "bench: the peers that run on Deno count the same lines of a file, each time they go through it",
+  name: "bench: the peers that run on Deno count the same lines of a file in each pass",
   ignore,
   async fn() {
     const file = new URL("../LICENSE", import.meta.url).pathname;
-    const lines = (await Deno.readTextFile(file)).repeat(2).split("\n"); // the last is ended by the separator behind it
+    const lines = (await Deno.readTextFile(file)).repeat(2).split("\n"); // the separator ends the last line
     for (const peer of peersFor("memory")) {
-      const said = await run([...deno, ...peer.args, "memory", "lf", file, "2", "100", "0.01"]);
-      const [frames, bytes] = said.split(" ").map(Number);
+      const output = await run([...deno, ...peer.args, "memory", "lf", file, "2", "100", "0.01"]);
+      const [frames, bytes] = output.split(" ").map(Number);
       const passes = frames! / lines.length;
-      assert(Number.isInteger(passes) && passes > 0, `${peer.name}: ${said}`);
+      assert(Number.isInteger(passes) && passes > 0, `${peer.name}: ${output}`);
       assertEquals(bytes, passes * lines.join("").length, peer.name);
     }
   },
 });
 
 Deno.test({
-  name: "bench: each of several classes counts its lines right, and its rate is given",
+  name: "bench: each of several classes counts its lines right, and has a rate",
   ignore,
   async fn() {
     for (const peer of peersFor("classes")) {
@@ -88,7 +87,7 @@ Deno.test({
   },
 });
 
-/** Two rounds of one case, in the second of which the machine was half as fast. */
+/** Two rounds of one case; in the second the machine is half as fast. */
 function twoRounds(caseName: string, rates: Record<string, number>): Results {
   const results = new Results();
   for (const [peer, rate] of Object.entries(rates)) {
@@ -98,17 +97,17 @@ function twoRounds(caseName: string, rates: Record<string, number>): Results {
   return results;
 }
 
-Deno.test("bench: ratios are those of each round, and of a cost the other way round", () => {
+Deno.test("bench: ratios are computed per round, and inverted for costs", () => {
   const results = twoRounds("x", { us: 300, them: 100 });
   assertEquals(results.spread("x", "us", "rate"), { median: 225, low: 150, high: 300 });
   for (const measure of ["rate", "cpuUs"] as const) {
     const { median, low, high } = results.ratio(measure, ["x", "us"], ["x", "them"])!;
     for (const ratio of [median, low, high]) assertEquals(Math.round(ratio * 1e6), 3e6);
   }
-  assertEquals(results.ratio("rate", ["x", "us"], ["x", "nobody"]), null);
+  assertEquals(results.ratio("rate", ["x", "us"], ["x", "absent"]), null);
 });
 
-Deno.test("bench: a goal is held against the variant that it names, or the fastest", () => {
+Deno.test("bench: a goal applies to the variant that it names, or to the fastest", () => {
   const results = twoRounds("a crlf 8", { collectIncomingData: 10, collectIncomingRange: 30, asynchat: 1, Go: 20 });
   assertEquals(
     judge(results, ["a crlf 8"]).map(({ us, other, ratio, atLeast, met }) => [us, other, ratio.median, atLeast, met]),
@@ -120,7 +119,7 @@ Deno.test("bench: a goal is held against the variant that it names, or the faste
   );
 });
 
-Deno.test("bench: the chart has a bar for each peer, as long as it is fast, no bar for the limit, and its note", () => {
+Deno.test("bench: the chart has a bar for each peer but the limit, to scale, and the note", () => {
   const rates = { "bare read loop": 3e8, collectIncomingData: 8e7, asynchat: 2e7 };
   const svg = drawChart(twoRounds("a crlf 40", rates), "<today>");
   const bars = [...svg.matchAll(/<rect class="(\w+)" .* width="([0-9.]+)"/g)];

@@ -1,4 +1,4 @@
-/** The chart of scenario (a): a row a peer, a column a size, each with a scale of its own. */
+/** Draws the chart of scenario (a): a row per peer, a column per size, each column with its own scale. */
 
 import { OURS } from "./peers.ts";
 import type { Results } from "./results.ts";
@@ -9,17 +9,17 @@ const WIDTH = 960;
 const NAMES = 165; //  the names' column
 const ROW = 24;
 const TOP = 78;
-const BAR = 104; //   the fastest one's; its figure stands behind it
+const BAR = 104; //   of the fastest; its figure stands behind it
 
-// Both on white and on near-black legible: a picture does not know on which it is shown.
+// Legible on white and on near-black: an image does not know its background.
 const TEXT = "#717a85", OUR = "#2f81f7", THEIR = "#9aa4af";
 const LIMIT = "bare read loop";
 
 /**
- * Draws what scenario (a) with CR LF came to.
+ * Draws the results of scenario (a) with CR LF.
  *
  * @param results The samples.
- * @param note When and where they were taken.
+ * @param note Date and machine of the samples.
  * @returns The text of an SVG file.
  */
 export function drawChart(results: Results, note: string): string {

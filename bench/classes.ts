@@ -1,9 +1,9 @@
 /**
  * Compares eight chat classes in one process with one class alone: `deno run -A bench/classes.ts [rounds]`.
  *
- * Each access to a property of `this` in a base class sees the hidden classes of all subclasses, and is slow from the fifth
- * on. The classes do the same work. Each is measured after all of them were warmed up, on lines of 40 B that come from
- * memory. Every figure is the median of the rounds, each with new processes.
+ * Each access to a property of `this` in a base class sees the hidden classes of all subclasses, and is slow from the
+ * fifth on. The classes do the same work. Each is measured after all of them were warmed up, on lines of 40 B that come
+ * from memory. Every figure is the median of the rounds, each with new processes.
  *
  * @module
  */
@@ -20,9 +20,9 @@ export type ClassVariant = typeof VARIANTS[number];
 
 const LINE_BYTES = 40;
 const LINE = `${"x".repeat(LINE_BYTES)}\r\n`;
-/** More than the largest read, from any place in a line on. */
+/** More than the largest read, from any offset in a line. */
 const LINES = new TextEncoder().encode(LINE.repeat(25_000));
-/** Rounds in which each class is warmed up, and how long in each, as a part of the measured time. */
+/** Warm-up rounds of each class; their length as a part of the measured time. */
 const WARM_UPS = 2;
 const WARM_UP = 0.25;
 const SECONDS = 0.5;
@@ -30,17 +30,19 @@ const SECONDS = 0.5;
 type CountingChat = AsyncChat & { readonly frames: number; readonly bytes: number };
 type CountingClass = new (conn: ChatConn) => CountingChat;
 
-/** A connection whose reads are full of lines, until the time is over. */
+/** A connection whose reads are full of lines until the time is over. */
 class LinesConn implements ChatConn {
   readonly #endMs: number;
   #at = 0; // in the line
+  #started = false;
 
   constructor(endMs: number) {
     this.#endMs = endMs;
   }
 
   read(p: Uint8Array): Promise<number | null> {
-    const over = performance.now() >= this.#endMs;
+    const over = this.#started && performance.now() >= this.#endMs; // one read at least, on a busy machine too
+    this.#started = true;
     if (over && this.#at === 0) return Promise.resolve(null);
     const size = Math.min(p.length, (over ? LINE.length : LINES.length) - this.#at);
     p.set(LINES.subarray(this.#at, this.#at + size));
@@ -55,7 +57,7 @@ class LinesConn implements ChatConn {
   close(): void {}
 }
 
-/** Makes a class whose objects have `fields` fields before the counters: no two have the same layout. */
+/** Creates a class whose objects have `fields` fields before the counters, so that no two layouts are the same. */
 export function makeClass(variant: ClassVariant, fields: number): CountingClass {
   abstract class Padded extends AsyncChat {
     constructor(conn: ChatConn) {
@@ -92,7 +94,7 @@ export function makeClass(variant: ClassVariant, fields: number): CountingClass 
   };
 }
 
-/** An instance of this module for each class: one that shared its hooks' code would slow the hooks down too. */
+/** Imports this module once per class, as shared code of the hooks would slow the hooks down too. */
 async function makeClasses(variant: ClassVariant, count: number): Promise<CountingClass[]> {
   const classes: CountingClass[] = [];
   for (let index = 0; index < count; index++) {
@@ -102,7 +104,7 @@ async function makeClasses(variant: ClassVariant, count: number): Promise<Counti
   return classes;
 }
 
-/** Frames a second of one class, which has to count right. */
+/** Measures the frames a second of one class. Throws when it counts wrong. */
 async function rateOf(Chat: CountingClass, seconds: number): Promise<number> {
   const start = performance.now();
   const chat = new Chat(new LinesConn(start + seconds * 1000));
@@ -115,9 +117,9 @@ async function rateOf(Chat: CountingClass, seconds: number): Promise<number> {
 }
 
 /**
- * Makes so many classes, warms all of them up, and measures some, one after another.
+ * Creates `count` classes, warms all of them up, and measures some, one by one.
  *
- * @param measured The places of the classes that are measured, the first is 0.
+ * @param measured The indices of the classes to measure.
  * @returns Frames a second of each of these.
  */
 export async function classRates(

@@ -1,18 +1,18 @@
 /**
- * How much CPU-bound work a second one worker does, and how much two that share a port:
- * `deno run --allow-net=127.0.0.1 --allow-read bench/cores.ts`, on a machine with two cores that do nothing else.
+ * Compares the CPU-bound work of one worker with that of two that share a port:
+ * `deno run --allow-net=127.0.0.1 --allow-read bench/cores.ts`, on an idle machine with two cores.
  *
  * @module
  */
 
 import { AsyncChat, serve } from "../mod.ts";
 
-/** Rounds of work for one request: about 5 ms, so that the one who asks needs next to no time of it. */
+/** Rounds of work for a request: about 5 ms, against which the client's own time is negligible. */
 const ROUNDS = 4_000_000;
 const CLIENTS = 32;
 const SECONDS = 5;
 
-/** Works for each line, and says when it has. */
+/** Does the work for each line, then answers. */
 class Work extends AsyncChat {
   protected override handleConnect() {
     this.setTerminator("\n");
@@ -27,7 +27,7 @@ class Work extends AsyncChat {
 
 async function measure(workers: number): Promise<number> {
   const probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = probe.addr; // a free one, for all
+  const { port } = probe.addr; // free, for all workers
   probe.close();
   const running = Array.from({ length: workers }, () => new Worker(import.meta.url, { type: "module" }));
   await Promise.all(running.map((worker) =>

@@ -1,4 +1,4 @@
-/** What the library is to show against its peers, as ratios of one run. */
+/** The goals against the peers, as ratios within one run. */
 
 import { OURS } from "./peers.ts";
 import type { Results, Spread } from "./results.ts";
@@ -9,7 +9,7 @@ interface Rule {
   readonly measure: Measure;
   /** A variant of ours, or the fastest of them. */
   readonly us: string;
-  /** Whom we are compared with: peers, another case of our own, or a figure. */
+  /** Peers, another case of ours, or a figure. */
   readonly others: readonly string[] | { readonly sameIn: string } | number;
   readonly atLeast: number;
 }
@@ -61,13 +61,13 @@ function rule(cases: RegExp, measure: Measure, us: string, others: Rule["others"
   return { cases, measure, us, others, atLeast };
 }
 
-/** Holds the results against the goals, as far as there are results. */
+/** Checks the goals for which there are results. */
 export function judge(results: Results, caseNames: readonly string[]): Goal[] {
   const goals: Goal[] = [];
   for (const name of caseNames) {
-    for (const { cases, measure, us: wantedUs, others, atLeast } of RULES) {
+    for (const { cases, measure, us: named, others, atLeast } of RULES) {
       if (!cases.test(name)) continue;
-      const us = wantedUs === FASTEST ? fastestOf(results, name) : wantedUs;
+      const us = named === FASTEST ? fastestOf(results, name) : named;
       const add = (other: string, against: [string, string] | number) => {
         const ratio = results.ratio(measure, [name, us], against);
         if (ratio === null) return;

@@ -1,13 +1,13 @@
 /*
- * The load generator: `load <what> <port> <pid> ...` loads the peer at 127.0.0.1:<port>, which is process <pid>, and
- * prints as JSON what it sent, how long the peer took, and how much processor time that cost the peer.
+ * The load generator: `load <what> <port> <pid> ...` loads the peer at 127.0.0.1:<port>, which is process <pid>. Prints
+ * as JSON what it sent, how long the peer took, and the processor time of the peer.
  *
- *   load lines <port> <pid> <mean bytes> <crlf|lf> <seconds>   lines of random length, as fast as they are taken
- *   load prefixed <port> <pid> <bytes> <seconds>               a count in four bytes (big endian), then so many bytes
- *   load echo <port> <pid> <connections> <in flight> <seconds> a short line, answered by itself
- *   load open <port> <pid> <connections>                       as many connections, a line echoed on each, then idle
- *   load cpu - <pid>                                           the processor time so far: for what wrk loads
- *   load sink                                                  a peer that drops all unseen: the generator's own limit
+ *   load lines <port> <pid> <mean bytes> <crlf|lf> <seconds>   lines of random length, as fast as possible
+ *   load prefixed <port> <pid> <bytes> <seconds>               a length of four bytes (big endian), then the frame
+ *   load echo <port> <pid> <connections> <in flight> <seconds> a short line, echoed
+ *   load open <port> <pid> <connections>                       connections, a line echoed on each, then idle
+ *   load cpu - <pid>                                           the processor time so far, for wrk
+ *   load sink                                                  a peer that drops everything: the generator's limit
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,12 +22,12 @@
 #include <unistd.h>
 
 static const char LINE[] = "the quick brown fox jumps over\r\n";
-enum { LINE_BYTES = sizeof LINE - 1, MOST_IN_FLIGHT = 1024, BLOCK_BYTES = 1 << 18, MOST_OPENING = 400 };
+enum { LINE_BYTES = sizeof LINE - 1, MAX_IN_FLIGHT = 1024, BLOCK_BYTES = 1 << 18, MAX_OPENING = 400 };
 
 static int port, pid;
 
 static void fail(const char *what) {
-  fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "not as it should be");
+  fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "unexpected result");
   exit(1);
 }
 
@@ -37,7 +37,7 @@ static double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* Processor seconds of all of the peer's threads, those that have ended too. */
+/* Processor seconds of all threads of the peer, ended ones included. */
 static double cpu(void) {
   char path[64];
   unsigned long user, system;
@@ -50,7 +50,7 @@ static double cpu(void) {
   return (double)(user + system) / sysconf(_SC_CLK_TCK);
 }
 
-/* Bytes of memory that the peer has in use. */
+/* Resident memory of the peer, in bytes. */
 static double resident(void) {
   char path[64];
   unsigned long pages;
@@ -70,7 +70,7 @@ static int dial(int flags) {
   return fd;
 }
 
-/* A run of whole frames, sent again and again. */
+/* A run of whole frames, sent repeatedly. */
 static struct {
   char *bytes;
   size_t size;
@@ -93,7 +93,7 @@ static void add_frame(const char *head, size_t head_bytes, size_t size, const ch
   block.frames++, block.data += size;
 }
 
-/* Sends the block for so long, then ends and waits until the peer has ended too: it has taken all then. */
+/* Sends the block repeatedly, then ends our side and waits for EOF, when the peer has read everything. */
 static void stream(double seconds) {
   int fd = dial(0);
   long rounds = 0;
@@ -131,16 +131,16 @@ typedef struct {
 } Conn;
 
 static void send_due(Conn *conn) {
-  static char ahead[MOST_IN_FLIGHT * LINE_BYTES];
+  static char ahead[MAX_IN_FLIGHT * LINE_BYTES];
   if (!ahead[0]) {
-    for (int i = 0; i < MOST_IN_FLIGHT; i++) memcpy(ahead + i * LINE_BYTES, LINE, LINE_BYTES);
+    for (int i = 0; i < MAX_IN_FLIGHT; i++) memcpy(ahead + i * LINE_BYTES, LINE, LINE_BYTES);
   }
-  /* Never more than is in flight, which fits into the socket's buffer. */
+  /* At most what is in flight, which fits into the buffer of the socket. */
   if (conn->to_send && send(conn->fd, ahead, conn->to_send, MSG_NOSIGNAL) != conn->to_send) fail("send");
   conn->to_send = 0;
 }
 
-/* Takes what has come and sees that it is the line again and again: how many have been completed. */
+/* Reads and checks what was echoed; returns the number of lines completed. */
 static long receive(Conn *conn) {
   static char got[1 << 16];
   ssize_t count = recv(conn->fd, got, sizeof got, MSG_DONTWAIT);
@@ -184,14 +184,14 @@ static void echo(int conns, int in_flight, double seconds) {
   printf("{\"seconds\": %.6f, \"cpu\": %.6f, \"count\": %ld}\n", now() - start, cpu() - cpu_before, done);
 }
 
-/* So few are opening at a time that no backlog overflows (Deno's holds 511): a dropped SYN is sent again a second later. */
+/* Opens few connections at a time, so that no backlog overflows (Deno's holds 511): a dropped SYN costs a second. */
 static void open_many(int conns) {
   Conn *conn = calloc(conns, sizeof *conn);
   int poll = epoll_create1(0), begun = 0, done = 0;
   struct epoll_event events[256];
   double before = resident(), cpu_before = cpu(), start = now();
   while (done < conns) {
-    for (; begun < conns && begun < done + MOST_OPENING; begun++) {
+    for (; begun < conns && begun < done + MAX_OPENING; begun++) {
       conn[begun].fd = dial(SOCK_NONBLOCK);
       conn[begun].to_send = LINE_BYTES;
       watch(poll, &conn[begun], EPOLLOUT, EPOLL_CTL_ADD);
@@ -205,7 +205,7 @@ static void open_many(int conns) {
     }
   }
   double seconds = now() - start, used = cpu() - cpu_before;
-  usleep(500000); /* idle: what is given back then does not count */
+  usleep(500000); /* idle: memory released now does not count */
   printf("{\"seconds\": %.6f, \"cpu\": %.6f, \"count\": %d, \"bytesEach\": %.1f}\n", seconds, used, conns,
          (resident() - before) / conns);
 }

@@ -1,10 +1,10 @@
 /**
- * The benchmark: this library and its peers side by side, in one run. `deno task bench` runs it all and writes
- * `results.json` and `chart.svg`; `deno task bench a c` runs scenarios, `--quick` tries everything in a short time, and
- * neither writes unless told to (`--write`).
+ * Benchmarks this library and its peers side by side, in one run. `deno task bench` runs everything and writes
+ * `results.json` and `chart.svg`. `deno task bench a c` runs some scenarios, `--quick` runs everything for a short
+ * time; both write with `--write` only.
  *
- * Peers take turns in every round, so that what else the machine does meets all of them. With two cores a peer has one and
- * its load generator the other.
+ * Each round measures every peer, so that other load on the machine affects all of them. With two cores a peer has one
+ * and its load generator the other.
  */
 
 import { parseArgs } from "node:util";
@@ -20,10 +20,10 @@ const HELP = `Usage: deno task bench [scenario ...] [options]
 
   scenario              a to h: lines, prefixed frames, echo, greeter, connections, memory, growth, classes (default all)
   --only <scenarios>    the same, as a,c
-  --rounds <number>     how often every peer has its turn (default 5)
-  --seconds <number>    how long it is loaded in a turn (default 1)
-  --quick               2 rounds of 0.1 s and 800 connections: to try it
-  --write               write results.json and chart.svg though it is not all
+  --rounds <number>     how often every peer is measured (default 5)
+  --seconds <number>    how long it is loaded in a round (default 1)
+  --quick               2 rounds of 0.1 s and 800 connections
+  --write               write results.json and chart.svg of a partial run
   --help                print this`;
 
 const { values: flags, positionals } = parseArgs({
@@ -42,8 +42,8 @@ if (flags.help) {
   Deno.exit();
 }
 
-const wanted = [...positionals, ...flags.only.split(",")].filter((letter) => letter !== "");
-const cases = CASES.filter(({ scenario }) => wanted.length === 0 || wanted.includes(scenario));
+const chosen = [...positionals, ...flags.only.split(",")].filter((letter) => letter !== "");
+const cases = CASES.filter(({ scenario }) => chosen.length === 0 || chosen.includes(scenario));
 const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
 const effort = {
   seconds: Number(flags.seconds ?? (flags.quick ? 0.1 : 1)),
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   console.log(goalTable(goals));
   console.log(`\n${goals.filter(({ met }) => met).length} of ${goals.length} goals are met`);
 
-  if (!flags.write && (flags.quick || wanted.length > 0)) return;
+  if (!flags.write && (flags.quick || chosen.length > 0)) return;
   const date = new Date().toISOString();
   const machine = `${await cpuModel()}, ${cores} cores, ${Deno.build.os} ${Deno.osRelease().split("-")[0]}`;
   const versions = found.versions;
@@ -97,7 +97,7 @@ async function main(): Promise<void> {
   await write("chart.svg", drawChart(results, `${date.slice(0, 10)}, ${machine}, ${versions.deno}; deno task bench`));
 }
 
-/** Every peer's sample of every case, round by round, in turns that go forth and back. */
+/** Measures every peer in every case, round by round, with the order reversed in every other round. */
 async function measureAll(bench: Bench, found: Found): Promise<Results> {
   const results = new Results();
   const failed = new Set<string>();
@@ -123,7 +123,7 @@ async function measureAll(bench: Bench, found: Found): Promise<Results> {
   return results;
 }
 
-/** Shows on a terminal what is going on. */
+/** Shows the progress on a terminal. */
 function progress(text: string): void {
   if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
 }

@@ -1,32 +1,32 @@
 /**
- * Who is measured, and how it is started. A peer is a program that is given a mode, prints the port where it listens, and a
- * line of counts (`<frames> <bytes>`; `- <all bytes>` if it does not split) for each connection that has ended:
+ * The peers, and the commands that start them. A peer is a program that takes a mode, prints its port, and for each
+ * closed connection a line of counts (`<frames> <bytes>`, or `- <all bytes>` if it does not split):
  *
- * - `lines <crlf|lf>`, `prefixed`: counts lines, or frames behind a count of four bytes
- * - `echo`: answers each line by itself
+ * - `lines <crlf|lf>`, `prefixed`: counts lines, or frames behind a length of four bytes
+ * - `echo`: echoes each line
  * - `http <keep|close>`: the greeter
- * - `memory <crlf|lf> <file> <times> <piece> <seconds>`: counts the lines of the file so many times over and a separator
- *   behind it, again and again, in pieces of so many bytes and with no socket; prints the counts and the seconds, and ends
- * - `classes <count> <which> <seconds>`: warms up so many chat classes in memory, measures one (the first is 0), prints its
- *   frames a second, and ends
+ * - `memory <crlf|lf> <file> <times> <piece> <seconds>`: counts the lines of the file, repeated and followed by a
+ *   separator, over and over in memory, in pieces of `<piece>` bytes; prints the counts and the seconds, and exits
+ * - `classes <count> <which> <seconds>`: warms up `<count>` chat classes in memory, measures one (the first is 0),
+ *   prints its frames a second, and exits
  */
 
 import { run } from "./processes.ts";
 
-/** What a peer can be asked for; `many` is `echo` on very many connections, `grow` is `memory` with very long lines. */
+/** A kind of work; `many` is `echo` on very many connections, `grow` is `memory` with very long lines. */
 export type Job = "lines" | "prefixed" | "echo" | "many" | "http" | "memory" | "grow" | "classes";
 
 export interface Peer {
   readonly name: string;
   readonly tool: ToolName;
-  /** What it is started with, before the mode. */
+  /** Arguments before the mode. */
   readonly args: readonly string[];
   readonly jobs: readonly Job[];
 }
 
 /** A program that peers run on. */
 interface Tool {
-  /** What it is started with. Throws when it is not there. */
+  /** Returns its command. Throws when it is missing. */
   prepare(buildDir: string): Promise<readonly string[]>;
   version(command: readonly string[]): Promise<string> | string;
 }
@@ -46,7 +46,7 @@ const TOOLS = {
     version: () => `Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`,
   },
   python: {
-    // The interpreter itself and not a wrapper that starts it; one that still has asynchat.
+    // The interpreter itself, not a wrapper; one that still has asynchat.
     prepare: async () => [
       await run(["python3", "-W", "ignore", "-c", "import asynchat, sys; print(sys.executable)"]),
       "-W",
@@ -90,7 +90,7 @@ const other = (name: string, tool: ToolName, args: string[], ...jobs: Job[]): Pe
 const python = here("peers/asynchat_peer.py");
 const node = here("peers/node_peer.mjs");
 
-/** The variants of us, the one that ratios are made with first. */
+/** Our variants; ratios use the first. */
 export const OURS: readonly Peer[] = [
   deno("collectIncomingData", "us.ts", ["collect"], "lines", "prefixed", "memory", "grow"),
   deno("collectIncomingRange", "us.ts", ["range"], "lines", "prefixed", "memory", "grow", "classes"),
@@ -100,8 +100,8 @@ export const OURS: readonly Peer[] = [
 ];
 
 /**
- * The others. Who is not asked to `grow` looks at a long frame's beginning again with each piece that comes (libevent, Go)
- * or copies it (Node): 64 MiB would take minutes.
+ * The others. Those without `grow` scan a long frame again with each piece (libevent, Go) or copy it (Node): 64 MiB
+ * would take minutes.
  */
 export const OTHERS: readonly Peer[] = [
   other("asynchat", "python", [python], "lines", "prefixed", "echo", "many", "http", "memory", "grow"),
@@ -118,15 +118,15 @@ export const OTHERS: readonly Peer[] = [
   other("nothing (load alone)", "load", ["sink"], "lines", "prefixed"),
 ];
 
-/** What was found of the tools. */
+/** The tools that were found. */
 export interface Found {
   readonly commands: Partial<Record<ToolName, readonly string[]>>;
   readonly versions: Partial<Record<ToolName, string>>;
-  /** Why one is not there. */
+  /** Why a tool is missing. */
   readonly missing: Partial<Record<ToolName, string>>;
 }
 
-/** Looks for tools and builds what has to be built. */
+/** Finds the tools, and builds those that need it. */
 export async function findTools(
   buildDir: string,
   names = Object.keys(TOOLS) as readonly ToolName[],

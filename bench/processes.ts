@@ -1,20 +1,20 @@
-/** The processes of a benchmark: peers that serve, programs that run to their end. */
+/** Runs the processes of the benchmark: peers that serve, and programs that run to their end. */
 
-/** What hangs longer than this is ended: far above what the slowest peer takes. */
-const LONGEST_MS = 180_000;
+/** Time limit of a process, far above what the slowest peer takes. */
+const MAX_MS = 180_000;
 
 /**
  * Runs a program to its end.
  *
  * @returns What it printed.
- * @throws {Error} with what it said of an error when it fails
+ * @throws {Error} with the error that it printed, when it fails
  */
 export async function run(command: readonly string[]): Promise<string> {
   const [program, ...args] = command;
   const { success, stdout, stderr } = await new Deno.Command(program!, {
     args,
     stdin: "null",
-    signal: AbortSignal.timeout(LONGEST_MS),
+    signal: AbortSignal.timeout(MAX_MS),
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
   if (!success) {
@@ -26,7 +26,7 @@ export async function run(command: readonly string[]): Promise<string> {
   return text(stdout);
 }
 
-/** A peer that is running. It prints its port first, then a line of counts for each connection that has ended. */
+/** A running peer. It prints its port first, then a line of counts for each closed connection. */
 export class PeerProcess implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #output: AsyncIterator<string>;
@@ -39,12 +39,12 @@ export class PeerProcess implements AsyncDisposable {
       stdin: "null",
       stdout: "piped",
       stderr: "inherit",
-      signal: AbortSignal.timeout(LONGEST_MS),
+      signal: AbortSignal.timeout(MAX_MS),
     }).spawn();
     this.#output = linesOf(this.#child.stdout);
   }
 
-  /** Starts a peer and waits until it listens. */
+  /** Starts a peer, and waits until it listens. */
   static async start(command: readonly string[]): Promise<PeerProcess> {
     const peer = new PeerProcess(command);
     try {
@@ -67,7 +67,7 @@ export class PeerProcess implements AsyncDisposable {
   /** The next line that it prints. */
   async nextLine(): Promise<string> {
     const { value, done } = await this.#output.next();
-    if (done) throw new Error("Cannot go on: the peer has ended");
+    if (done) throw new Error("Cannot read from the peer: it exited");
     return value.trim();
   }
 
@@ -75,7 +75,7 @@ export class PeerProcess implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // it has ended already
+      // already exited
     }
     await this.#child.status;
     while (!(await this.#output.next()).done);

@@ -1,6 +1,7 @@
 /**
- * `examples/redis.ts` against redis-server, asked by redis-benchmark in turn: `deno run --allow-all bench/redis.ts [rounds]`.
- * The servers have one core, redis-benchmark has another. It says how many times redis-server's rate ours is, in the median round.
+ * Compares `examples/redis.ts` with redis-server, under redis-benchmark: `deno run --allow-all bench/redis.ts
+ * [rounds]`. The servers share one core, redis-benchmark has another. Prints our rate as a multiple of redis-server's,
+ * in the median round.
  *
  * @module
  */
@@ -8,13 +9,13 @@
 import { PeerProcess, run } from "./processes.ts";
 
 const CLIENTS = 50;
-/** How many requests wait on a connection at a time, and how many are asked for in all: about half a second's worth. */
+/** Pipelined requests on a connection, and requests in all: about half a second of work. */
 const DEPTHS = [[1, 50_000], [16, 600_000], [128, 1_500_000]] as const;
 
 const onCore = (core: number, ...command: string[]) => ["taskset", "-c", String(core), ...command];
 const ours = new URL("../examples/redis.ts", import.meta.url).pathname;
 
-/** redis-server says nothing that has its port alone, so it gets a free one and is asked until it answers. */
+/** Starts redis-server on a free port, and connects until it answers: it prints no line with the port alone. */
 async function startRedis() {
   const probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = probe.addr;
@@ -32,7 +33,7 @@ async function startRedis() {
   }
 }
 
-/** What redis-benchmark counted a second, by the name of its test. */
+/** Runs redis-benchmark; returns the requests a second by test. */
 async function ask(port: number, depth: number, requests: number): Promise<Map<string, number>> {
   const how = ["-p", String(port), "-n", String(requests), "-c", String(CLIENTS), "-P", String(depth)];
   const lines = (await run(onCore(1, "redis-benchmark", ...how, "--csv", "-t", "ping,set,get"))).split("\n").slice(1);

@@ -1,15 +1,15 @@
-/** The samples of all rounds, and what they come to. */
+/** The samples of all rounds, and their statistics. */
 
 import type { Measure, Sample } from "./scenarios.ts";
 
-/** Several figures as one: the one in the middle, and how far the others are off. */
+/** The median of several figures, and their range. */
 export interface Spread {
   readonly median: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** The samples by case, peer and round; a sample that failed is missing. */
+/** The samples by case, peer and round. Failed samples are missing. */
 export class Results {
   readonly #samples = new Map<string, Map<string, Sample[]>>();
 
@@ -20,7 +20,7 @@ export class Results {
     this.#samples.set(caseName, ofCase.set(peer, rounds));
   }
 
-  /** The peers that a case has samples of. */
+  /** The peers with samples of a case. */
   peers(caseName: string): string[] {
     return [...this.#samples.get(caseName)?.keys() ?? []];
   }
@@ -30,8 +30,8 @@ export class Results {
   }
 
   /**
-   * How many times better the one is than the other, from each round by itself: what slows the machine for a while slows
-   * both. The other may be a figure.
+   * Computes how many times better we are than the other, per round, as other load slows down both. The other may be a
+   * figure.
    */
   ratio(measure: Measure, [ourCase, us]: [string, string], other: [string, string] | number): Spread | null {
     const theirs = typeof other === "number" ? null : this.#rounds(...other);

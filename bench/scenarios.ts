@@ -1,42 +1,42 @@
-/** What is measured: the scenarios (a) to (h), each as cases that every peer goes through which can. */
+/** The scenarios (a) to (h): each is a list of cases, run by every peer that can. */
 
 import { CLASSES } from "./classes.ts";
 import type { Found, Job, Peer, ToolName } from "./peers.ts";
 import { PeerProcess, run } from "./processes.ts";
 
-/** What a case yields, with the unit; of a rate more is better, of all others less. */
+/** The measures of a case. A higher rate is better; of all others, less is better. */
 export type Measure = "rate" | "cpuUs" | "seconds" | "bytesEach" | "nsPerByte";
 export type Sample = Partial<Record<Measure, number>>;
 
-/** How much is done for a sample. */
+/** The size of a sample. */
 export interface Effort {
   readonly seconds: number;
   readonly connections: number;
 }
 
-/** What a sample needs of the machine. */
+/** The tools and cores for a sample. */
 export interface Bench {
   readonly tools: Found["commands"];
   readonly effort: Effort;
   readonly scratchDir: string;
-  /** Goes before the command of a peer and of a load generator: a core for each. */
+  /** Prefixes of the commands: a core for each. */
   readonly peerCore: readonly string[];
   readonly loadCore: readonly string[];
 }
 
 export interface Case {
   readonly scenario: string;
-  /** Begins with the scenario; unique. */
+  /** Unique; begins with the scenario. */
   readonly name: string;
   readonly title: string;
   readonly job: Job;
-  /** What it cannot do without, beside the peers. */
+  /** Required besides the peers. */
   readonly tools: readonly ToolName[];
   readonly shows: Measure;
   measure(peer: Peer, bench: Bench): Promise<Sample>;
 }
 
-/** What a load generator says of its run. */
+/** The output of a load generator. */
 interface Loaded {
   seconds: number;
   cpu: number;
@@ -47,13 +47,13 @@ interface Loaded {
   errors: number;
 }
 
-/** Part of a sample's time that the peer is loaded before, so that it has compiled what it runs. */
+/** Warm-up of a peer, as a part of the measured time, for its compiler. */
 const WARM_UP = 0.25;
 
 export const LINE_SIZES = [8, 40, 200, 2_000, 20_000] as const;
 const SEPARATORS = { crlf: "CR LF", lf: "LF" } as const;
 const MEMORY_PIECE = 65_536;
-/** A packet's worth on Ethernet. */
+/** The payload of an Ethernet packet. */
 const PACKET = 1_460;
 
 function* scenarioA(): Generator<Case> {
@@ -199,7 +199,7 @@ export const CASES: readonly Case[] = [
   ...scenarioH(),
 ];
 
-/** The peer's process, warmed up and then measured. */
+/** Starts a peer, warms it up, and measures it. */
 async function served(
   peer: Peer,
   bench: Bench,
@@ -224,7 +224,7 @@ function rates({ count, seconds, cpu }: Loaded): Sample {
   return { rate: count / seconds, cpuUs: cpu * 1e6 / count };
 }
 
-/** A stream of frames, which the peer has to count right. */
+/** Streams frames to the peer. Throws when it counts wrong. */
 function counted(peer: Peer, bench: Bench, mode: readonly string[], sent: [string, ...(string | number)[]]) {
   return served(peer, bench, mode, async (process, part) => {
     const loaded = await load(bench, process, ...sent, bench.effort.seconds * part);
@@ -234,9 +234,9 @@ function counted(peer: Peer, bench: Bench, mode: readonly string[], sent: [strin
   });
 }
 
-/** A fast wrong peer is no peer. */
-function check(counts: string, wanted: string[]): void {
-  if (!wanted.includes(counts)) throw new Error(`The peer counted "${counts}", "${wanted[0]}" is right`);
+/** Throws when a peer counts wrong. */
+function check(counts: string, expected: string[]): void {
+  if (!expected.includes(counts)) throw new Error(`Wrong count: got "${counts}", expected "${expected[0]}"`);
 }
 
 async function greeted(process: PeerProcess, bench: Bench, kind: string): Promise<Sample> {
@@ -251,7 +251,7 @@ async function greeted(process: PeerProcess, bench: Bench, kind: string): Promis
       ...bench.tools.wrk!,
       "--threads=1",
       "--connections=64",
-      `--duration=${Math.ceil(bench.effort.seconds)}s`, // wrk knows whole seconds only
+      `--duration=${Math.ceil(bench.effort.seconds)}s`, // wrk accepts whole seconds only
       `--script=${new URL("wrk.lua", import.meta.url).pathname}`,
       ...(kind === "close" ? ["--header=Connection: close"] : []),
       url,
@@ -259,18 +259,18 @@ async function greeted(process: PeerProcess, bench: Bench, kind: string): Promis
       kind === "pipelined" ? "16" : "1",
     ]).then((output) => output.split("\n").at(-1)!),
   );
-  if (loaded.errors > 0) throw new Error(`wrk saw ${loaded.errors} errors`);
+  if (loaded.errors > 0) throw new Error(`wrk reported ${loaded.errors} errors`);
   return rates({ ...loaded, cpu: await cpu() - before });
 }
 
-/** Bytes, and what is in them when a separator follows. */
+/** Bytes, and their frames when a separator follows. */
 interface Text {
   readonly bytes: Uint8Array;
   readonly frames: number;
   readonly data: number;
 }
 
-/** About 4 MiB of lines of random length, `mean` on average; the same at every call. */
+/** About 4 MiB of lines of random length, `mean` on average; the same on each call. */
 function lines(mean: number, separator: string): Text {
   const end = separator === "lf" ? [0x0a] : [0x0d, 0x0a];
   const bytes = new Uint8Array((4 << 20) + 2 * mean);
@@ -283,7 +283,7 @@ function lines(mean: number, separator: string): Text {
   }
 }
 
-/** What long frames are made of: of few bytes, so that only the splitter's memory grows with the frame. */
+/** The repeated part of long frames: small, so that only the splitter's memory grows with the frame. */
 const MEBIBYTE: Text = { bytes: new Uint8Array(1 << 20).fill(0x61), frames: 1, data: 1 << 20 };
 
 async function inMemory(peer: Peer, bench: Bench, separator: string, text: Text, times: number, piece: number) {

@@ -1,4 +1,4 @@
-/** Figures as text: what the terminal shows. */
+/** Formats the results for the terminal. */
 
 import type { Goal } from "./goals.ts";
 import { OURS } from "./peers.ts";
@@ -13,7 +13,7 @@ const UNITS: Record<Measure, string> = {
   nsPerByte: "ns a byte",
 };
 
-/** A number in three digits: `123k`, `1.23M`, `0.0123`. */
+/** Formats a number with three digits: `123k`, `1.23M`, `0.0123`. */
 export function short(value: number): string {
   const [divisor, unit] = value >= 1e9 ? [1e9, "G"] : value >= 1e6 ? [1e6, "M"] : value >= 1e4 ? [1e3, "k"] : [1, ""];
   const scaled = value / divisor;
@@ -24,7 +24,7 @@ function withSpread({ median, low, high }: Spread): string {
   return low === high ? short(median) : `${short(median)} (${short(low)}-${short(high)})`;
 }
 
-/** What a case came to: all peers, the best first, each beside the first variant of ours that was measured. */
+/** Formats a case: all peers, best first, each compared with our first variant that was measured. */
 export function caseTable(results: Results, { name, title, shows }: Case): string {
   const peers = results.peers(name);
   const us = OURS.find((peer) => peers.includes(peer.name))?.name;
@@ -49,7 +49,7 @@ export function caseTable(results: Results, { name, title, shows }: Case): strin
   return `(${name}) ${title}\n${table([head, ...rows])}`;
 }
 
-/** All goals, and whether they are met. */
+/** Formats all goals, and whether they are met. */
 export function goalTable(goals: readonly Goal[]): string {
   const rows = goals.map(({ case: name, measure, us, other, ratio, atLeast, met }) => [
     name,
@@ -60,7 +60,7 @@ export function goalTable(goals: readonly Goal[]): string {
     short(atLeast),
     met ? "met" : "NOT MET",
   ]);
-  return table([["case", "ours", "against", "in", "times better", "wanted", ""], ...rows]);
+  return table([["case", "ours", "against", "in", "times better", "goal", ""], ...rows]);
 }
 
 function table(rows: readonly string[][]): string {

@@ -1,6 +1,6 @@
 /**
- * This library as a peer: `us.ts <variant> <mode> ...`, see ./peers.ts for the modes. The variants are the ways in which a
- * frame's data can be had.
+ * This library as a peer: `us.ts <variant> <mode> ...`, see ./peers.ts for the modes. The variants are the ways to get
+ * the data of a frame.
  */
 
 import { AsyncChat, type ChatConn, serve } from "../mod.ts";
@@ -10,16 +10,16 @@ import { classRates, type ClassVariant } from "./classes.ts";
 const [variant, mode, ...args] = Deno.args;
 
 /** Above the longest frame of any scenario. */
-const LONGEST = 1 << 28;
+const MAX_FRAME_BYTES = 1 << 28;
 const SEPARATOR = args[0] === "lf" ? "\n" : "\r\n";
 
-/** Counts frames and their bytes; what frames there are is for `Lines` and `Prefixed` to say. */
+/** Counts frames and their bytes. `Lines` and `Prefixed` define the frames. */
 abstract class Counter extends AsyncChat {
   frames = 0;
   bytes = 0;
 
   constructor(conn: ChatConn) {
-    super(conn, { maxFrameBytes: LONGEST });
+    super(conn, { maxFrameBytes: MAX_FRAME_BYTES });
   }
 
   protected override foundTerminator(): void {
@@ -37,21 +37,21 @@ class Lines extends Counter {
   }
 }
 
-/** As who only counts: nothing is kept. */
+/** Counts without keeping anything. */
 class CollectedLines extends Lines {
   protected override collectIncomingData(data: Uint8Array): void {
     this.bytes += data.length;
   }
 }
 
-/** The same without a view of each piece. */
+/** The same without a view per piece. */
 class RangeLines extends Lines {
   protected override collectIncomingRange(_buffer: Uint8Array, start: number, end: number): void {
     this.bytes += end - start;
   }
 }
 
-/** As most do. */
+/** As most programs do. */
 class TextLines extends Lines {
   protected override foundTerminator(): void {
     this.frames++;
@@ -130,7 +130,7 @@ const VARIANTS: Record<string, Record<string, new (conn: ChatConn) => AsyncChat>
   takeData: { lines: DataLines, prefixed: DataPrefixed, echo: DataEcho },
 };
 
-/** A connection that gives the same bytes over and over, until the time is over. */
+/** A connection that repeats the same bytes until the time is over. */
 class MemoryConn implements ChatConn {
   readonly #end = new TextEncoder().encode(SEPARATOR);
   #at = 0;

@@ -1,4 +1,4 @@
--- For wrk: as many requests a write as the argument says; prints as JSON what was answered.
+-- For wrk: the argument is the number of requests a write. Prints the results as JSON.
 
 local requests
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { ChatReader, frames, FrameTooLongError, IncompleteFrameError, type Terminator } from "../mod.ts";
 import { everyCut, memoryPair, scriptedConn } from "../testing/mod.ts";
-import { bytes, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 
 Deno.test("ChatReader.read() gives the same frames however they are cut, with a terminator of its own for each", async () => {
   const script: [Terminator, string | null][] = [["\r\n", "3"], [3, "a\rb"], [["\r\n", "\n"], ""], ["\n", "x\r"], [
@@ -74,7 +74,7 @@ Deno.test("ChatReader refuses bad arguments, and a second read while one is pend
   await assertRejects(() => reader.read(11), RangeError);
   await assertRejects(() => reader.read([]), TypeError);
   const first = reader.read("\n");
-  await turns();
+  await flushMicrotasks();
   await assertRejects(() => reader.read("\n"), TypeError, "another read is pending");
   await peer.send("a\n");
   assertEquals(text((await first)!), "a");

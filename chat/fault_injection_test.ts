@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Terminator } from "../mod.ts";
 import { AsyncChat, type ChatConn, SimpleProducer } from "../mod.ts";
 import { FakeClock, type MemoryCall, type MemoryConn, memoryPair } from "../testing/mod.ts";
-import { bytes, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 
 /** What may befall the nth call of a kind. */
 interface Fault {
@@ -162,7 +162,7 @@ async function play(
   })().catch(() => {});
   const heard = peer.receiveText().catch(() => "");
   for (let patience = 0; !over && patience < 20; patience++) {
-    await turns(200);
+    await flushMicrotasks(200);
     if (!over) clock.advance(1_000);
   }
   assert(over, "run() has not settled");

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import { AsyncChat, type ProducerLike } from "../mod.ts";
 import { FakeClock, memoryPair, scriptedConn } from "../testing/mod.ts";
-import { Recorder, turns } from "../tests/recorder.ts";
+import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 Deno.test("AsyncChat.handleError() is told what a hook threw, at once or later, and the chat ends with it", async () => {
   const boom = new Error("boom");
@@ -116,7 +116,7 @@ Deno.test("AsyncChat ends two seconds after a failed write when the peer says no
   const chat = new Recorder(conn, { clock });
   const over = chat.run();
   chat.push("x");
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.state, "open");
   clock.advance(2_000);
   await over;
@@ -180,7 +180,7 @@ Deno.test("AsyncChat.signal wakes a hook that waits when the chat is closed, and
     new Promise((_, reject) => chat.signal.addEventListener("abort", () => reject(chat.signal.reason)));
   const over = chat.run();
   await peer.send("a\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.signal.aborted, false);
   chat.close(new Error("server stops"));
   await over;
@@ -206,7 +206,7 @@ Deno.test("AsyncChat.push() in a hook that was waiting when the chat was closed 
   };
   const over = chat.run();
   await peer.send("a\r\n");
-  await turns();
+  await flushMicrotasks();
   chat.close();
   done.resolve();
   await over;
@@ -235,7 +235,7 @@ Deno.test("AsyncChat.pushWithProducer() when the peer is gone: one that fails in
     await over;
     const printed = await printedBy(async () => {
       chat.pushWithProducer(producer);
-      await turns();
+      await flushMicrotasks();
     });
     assertEquals(printed, [["Uncaught in a hook of Recorder:", vanished]]);
     assertEquals(chat.errors, []);
@@ -246,16 +246,16 @@ Deno.test("AsyncChat.handleClose() is the last hook, also when a producer fails 
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   const cancelled = Promise.withResolvers<void>();
   chat.pushWithProducer(new ReadableStream({ cancel: () => cancelled.promise }));
-  await turns();
+  await flushMicrotasks();
   chat.close();
   await over;
   const late = new Error("late");
   const printed = await printedBy(async () => {
     cancelled.reject(late);
-    await turns();
+    await flushMicrotasks();
   });
   peer.close();
   assertEquals([chat.events, chat.errors], [["connect", "close"], []]);

@@ -3,11 +3,11 @@
 import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import { type ChatConn, ChatTimeoutError } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { bytes, Recorder, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 /** Waits for `promise` as long as anything happens; rejects when it is still pending then. */
 function promptly<T>(promise: Promise<T>, what: string): Promise<T> {
-  const stalled = turns(2_000).then(() => Promise.reject(new Error(`${what}: still pending`)));
+  const stalled = flushMicrotasks(2_000).then(() => Promise.reject(new Error(`${what}: still pending`)));
   return Promise.race([promise, stalled]);
 }
 
@@ -15,7 +15,7 @@ function promptly<T>(promise: Promise<T>, what: string): Promise<T> {
 async function pass(clock: FakeClock, ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 10) {
     clock.advance(10);
-    await turns(10);
+    await flushMicrotasks(10);
   }
 }
 
@@ -34,7 +34,7 @@ async function fullChat(options: { frameTimeoutMs?: number } = {}, sent = "go\r\
   const over = chat.run();
   await peer.send(sent);
   await answered.promise;
-  await turns();
+  await flushMicrotasks();
   return { clock, conn, peer, chat, over };
 }
 
@@ -77,7 +77,7 @@ Deno.test("closeWrite then closeWhenDone lingers two seconds for a peer that doe
   chat.push("last\r\n");
   chat.closeWrite();
   assertEquals(await peer.receiveText(), "last\r\n"); // to the end of our side
-  await turns();
+  await flushMicrotasks();
   chat.closeWhenDone();
   await pass(clock, 1_990);
   assertEquals({ state: chat.state, closed: conn.closed }, { state: "closing", closed: false });
@@ -114,7 +114,7 @@ Deno.test("closeWhenDone closes at once when both sides have ended before", asyn
   assertEquals(await peer.receiveText(), "");
   await peer.closeWrite();
   await eof;
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.state, "open");
   chat.closeWhenDone();
   await promptly(over, "the end"); // the clock stands still
@@ -127,14 +127,14 @@ Deno.test("closeWrite after the end does nothing: a later push is no mistake, an
     const [conn, peer] = memoryPair();
     const chat = new Recorder(conn);
     const over = chat.run();
-    await turns();
+    await flushMicrotasks();
     peer[end]();
     await over;
     const before = { ...conn.calls };
     chat.closeWrite();
     chat.push("a broadcast"); // throws where it was this side that has ended the chat
     chat.pushWithProducer([bytes("a broadcast")]);
-    await turns();
+    await flushMicrotasks();
     assertEquals({ calls: { ...conn.calls }, state: chat.state, buffered: chat.bufferedAmount, errors: chat.errors }, {
       calls: before,
       state: "closed",
@@ -148,12 +148,12 @@ Deno.test("closeWrite after close leaves the connection alone", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   chat.close();
   chat.closeWrite();
   await over;
   chat.closeWrite();
-  await turns();
+  await flushMicrotasks();
   assertEquals({ calls: conn.calls.closeWrite, reasons: chat.reasons }, { calls: 0, reasons: [undefined] });
   peer.close();
 });
@@ -175,7 +175,7 @@ Deno.test("a write that fails after the peer has ended its side closes the chat 
   const over = chat.run();
   await peer.closeWrite();
   await eof;
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.state, "open"); // half closed, and still sending
   chat.push("x");
   await promptly(over, "the end"); // there is nothing left to read: no reason to wait two seconds
@@ -187,7 +187,7 @@ Deno.test("a write that fails after the peer has ended its side closes the chat 
 Deno.test("a write that fails after closeWhenDone closes the chat at once", async () => {
   const { conn, peer, chat } = cutChat();
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   chat.push("x");
   chat.closeWhenDone();
   await promptly(over, "the end");

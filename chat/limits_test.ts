@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { AsyncChat, FrameTooLongError } from "../mod.ts";
 import { everyCut, memoryPair, scriptedConn } from "../testing/mod.ts";
-import { bytes, Recorder, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 Deno.test("AsyncChat.frameTooLong() by default ends the chat with the error, exactly at the limit it is not called", async () => {
   for (const pieces of everyCut(bytes("12345\r\n123456"))) {
@@ -83,13 +83,13 @@ Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark
   chat.onFrame = () => chat.push("x".repeat(200));
   const over = chat.run();
   await peer.send("a\r\nb\r\nc\r\n");
-  await turns();
+  await flushMicrotasks();
   const reads = conn.calls.read;
   await peer.send("d\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.events, chat.bufferedAmount, conn.calls.read], [["connect", "frame a", "frame b"], 300, reads]);
   assertEquals((await peer.receive(800)).length, 800);
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.events.slice(3), ["frame c", "frame d"]);
   peer.close();
   await over;
@@ -101,7 +101,7 @@ Deno.test("AsyncChat.push() to a chat that its peer has brought to an end is no 
   chat.onTooLong = () => {};
   const over = chat.run();
   await peer.send("123456");
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.state, "closing");
   chat.push("a broadcast");
   peer.close();

@@ -4,7 +4,7 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { ConnServer } from "../listener/conn_server.ts";
 import { AsyncChat, ChatClosedError, type ChatConn } from "../mod.ts";
 import { FakeClock, memoryPair, scriptedConn } from "../testing/mod.ts";
-import { Recorder, turns } from "../tests/recorder.ts";
+import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 const BOOM = new Error("boom");
 
@@ -78,7 +78,7 @@ Deno.test("AsyncChat.close() in any hook, at once or after a wait, is followed b
         const chat = new Acting(conn, (chat, name) => {
           if (name !== hook) return;
           if (!waits) return chat.close(reason);
-          return turns(3).then(() => chat.close(reason)).then(() => turns(3));
+          return flushMicrotasks(3).then(() => chat.close(reason)).then(() => flushMicrotasks(3));
         });
         await chat.run();
         const what = `${hook}${waits ? ", later" : ""}`;
@@ -94,9 +94,9 @@ Deno.test("AsyncChat.close() from outside, at whatever moment, is followed by ha
   for (const hooksWait of [false, true]) {
     for (let moment = 0, late = false; !late; moment++) {
       const { conn, closes } = counting(scriptedConn(SCRIPT).conn);
-      const chat = new Acting(conn, () => hooksWait ? turns(2) : undefined);
+      const chat = new Acting(conn, () => hooksWait ? flushMicrotasks(2) : undefined);
       const over = chat.run();
-      await turns(moment);
+      await flushMicrotasks(moment);
       late = chat.state === "closed";
       const told = chat.events.length;
       chat.close(BOOM);
@@ -145,7 +145,7 @@ Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a pro
       if (hook === "more") chat.pushWithProducer({ more });
     };
     const over = chat.run();
-    await turns();
+    await flushMicrotasks();
     if (hook === "handleTimeout") clock.advance(2_000);
     else await peer.send("a\r\n");
     await over;
@@ -168,7 +168,7 @@ Deno.test("AsyncChat.push() in handleClose does nothing after the peer's end, an
     const [conn, peer] = memoryPair();
     const chat = new Parting(conn);
     const over = chat.run();
-    await turns();
+    await flushMicrotasks();
     if (isOwn) chat.close();
     else peer.reset();
     await over;
@@ -237,7 +237,7 @@ Deno.test("AsyncChat refuses a frame that super.collectIncomingData() finds too 
       order.push("collects");
       super.collectIncomingData(data);
       super.collectIncomingData(data);
-      await turns();
+      await flushMicrotasks();
       order.push("has collected");
     }
     protected override foundTerminator() {}

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { AsyncChat, ChatClosedError, type ProducerLike, SimpleProducer } from "../mod.ts";
 import { memoryPair, scriptedConn } from "../testing/mod.ts";
-import { bytes, Recorder, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------------- sending
 
@@ -110,7 +110,7 @@ Deno.test("AsyncChat.flushed() fulfils when what was pushed before is written, a
   const first = chat.flushed().then(() => done.push("first"));
   chat.push("7".repeat(20_000));
   const second = chat.flushed().then(() => done.push("second"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(done, []);
   await peer.receive(2);
   await first;
@@ -150,9 +150,9 @@ Deno.test("AsyncChat.discardBuffers() forgets input, what was gathered and outpu
   };
   const over = chat.run();
   await peer.send("a\r\nb\r\nhal");
-  await turns();
+  await flushMicrotasks();
   await peer.send("c\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a", "frame c"]);
   chat.push("z");
   assertEquals(await peer.receiveText(1), "z");
@@ -193,7 +193,7 @@ Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is und
   chat.onFrame = async (frame) => {
     if (frame === "write") {
       chat.push("xyz");
-      await turns();
+      await flushMicrotasks();
       assertThrows(() => chat.detach(), TypeError, "Cannot detach: a write is pending");
     } else {
       chat.discardBuffers();
@@ -202,10 +202,10 @@ Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is und
     }
   };
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   assertThrows(() => chat.detach(), TypeError, "Cannot detach: a read or a handshake is pending");
   await peer.send("write\r\nproduce\r\n");
-  await turns(200);
+  await flushMicrotasks(200);
   assertEquals(chat.errors, []);
   assertEquals(chat.events, ["connect", "frame write", "frame produce"]);
   chat.close();
@@ -293,15 +293,15 @@ Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is
   const over = chat.run();
   chat.setTerminator(5);
   await peer.send("abc");
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.getTerminator(), 2);
   await peer.send("de");
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.getTerminator(), chat.matchedTerminator, chat.events.at(-1)], [null, null, "frame abcde"]);
   chat.setTerminator(["\n", "\r\n"]);
   assertEquals((chat.getTerminator() as Uint8Array[]).map(text), ["\n", "\r\n"]);
   await peer.send("x\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals(text(chat.matchedTerminator!), "\r\n");
   for (const raw of [0, "", new Uint8Array(0), null]) {
     chat.setTerminator(raw);
@@ -319,10 +319,10 @@ Deno.test("AsyncChat stops the input while many producers are queued, as their b
   chat.onFrame = () => chat.pushWithProducer([bytes("x".repeat(20_000))]);
   const over = chat.run();
   await peer.send("\r\n".repeat(100));
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.framesReceived, 17);
   await peer.receive(20_000);
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.framesReceived, 18);
   chat.close();
   await over;
@@ -335,7 +335,7 @@ Deno.test("AsyncChat.push() after discardBuffers() is sent, though a producer th
   const over = chat.run();
   chat.push("ab");
   chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
-  await turns();
+  await flushMicrotasks();
   chat.discardBuffers(); // a write is pending, and so is the producer
   chat.push("c");
   assertEquals(await peer.receiveText(3), "abc"); // the write that was pending went on
@@ -359,7 +359,7 @@ Deno.test("AsyncChat.close() by a generator that is being asked ends it without 
     })());
   await chat.run();
   await written;
-  await turns();
+  await flushMicrotasks();
   assertEquals([ended, chat.errors, chat.reasons], [true, [], [undefined]]);
 });
 
@@ -398,11 +398,11 @@ Deno.test("AsyncChat tells an iterator in hand that its turn will not come: a st
   const stream = new ReadableStream<Uint8Array>({ cancel: () => void cancelled++ });
   chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
   chat.pushWithProducer(stream.values());
-  await turns();
+  await flushMicrotasks();
   chat.close();
   await over;
   peer.close();
-  await turns();
+  await flushMicrotasks();
   assertEquals([cancelled, stream.locked], [1, false]);
 });
 

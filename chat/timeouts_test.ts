@@ -2,7 +2,7 @@ import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import type { AsyncChat, ChatOptions } from "../mod.ts";
 import { ChatTimeoutError, OutgoingOverflowError } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { Recorder, turns } from "../tests/recorder.ts";
+import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 /** Tells handleTimeout, too. */
 class Timed extends Recorder {
@@ -24,7 +24,7 @@ function timed(options: ChatOptions, capacity = 65_536) {
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 10) {
       clock.advance(10);
-      await turns(10);
+      await flushMicrotasks(10);
     }
   };
   return { clock, peer, chat, pass, over: chat.run() };
@@ -157,7 +157,7 @@ Deno.test("AsyncChat.handleTimeout() that waits keeps the other hooks waiting, a
   await pass(5_000);
   assertEquals([chat.timeouts.length, chat.events], [1, ["connect"]]);
   done.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a"]);
   peer.close();
   await over;
@@ -165,7 +165,7 @@ Deno.test("AsyncChat.handleTimeout() that waits keeps the other hooks waiting, a
 
 Deno.test("AsyncChat without time limits sets no timer", async () => {
   const { clock, peer, over } = timed({ writeTimeoutMs: 0 });
-  await turns();
+  await flushMicrotasks();
   assertEquals(clock.pending, 0);
   peer.close();
   await over;
@@ -187,7 +187,7 @@ Deno.test("AsyncChat refuses time limits that are none", () => {
 Deno.test("AsyncChat.push() beyond maxBufferedBytes ends the chat and frees the queue, and whoever pushed goes on", async () => {
   const { chat, peer, over } = timed({ maxBufferedBytes: 100 }, 10);
   chat.push("x".repeat(100)); // exactly the limit
-  await turns();
+  await flushMicrotasks();
   assertEquals([chat.state, chat.bufferedAmount], ["open", 90]);
   chat.push("y".repeat(11));
   assertEquals([chat.state, chat.bufferedAmount], ["closed", 0]);

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import type { ChatConn, ChatOptions, TlsUpgrade } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { Recorder, text, turns } from "../tests/recorder.ts";
+import { flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
 /** Starts TLS from wherever a test wants it. */
 class Upgrading extends Recorder {
@@ -52,7 +52,7 @@ for (const hook of ["handleConnect", "collectIncomingData", "foundTerminator"]) 
       if (name !== hook || isUpgraded) return;
       isUpgraded = true;
       void chat.start(upgrade);
-      await turns(3); // waits, but not for TLS
+      await flushMicrotasks(3); // waits, but not for TLS
       done.resolve();
     };
     chat.onConnect = () => startIn("handleConnect");
@@ -65,7 +65,7 @@ for (const hook of ["handleConnect", "collectIncomingData", "foundTerminator"]) 
     await done.promise;
     const reads = ours.calls.read;
     await theirs.send("injected\r\n");
-    await turns();
+    await flushMicrotasks();
     assertEquals({ reads: ours.calls.read, received: chat.bytesReceived }, {
       reads,
       received: hook === "handleConnect" ? 0 : 10,
@@ -101,7 +101,7 @@ Deno.test("startTls after a hook that rejects and is forgiven still lets no plai
   await theirs.send("STARTTLS\r\ninjected\r\n");
   await failed.promise;
   await theirs.send("injected later\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals({ reads: ours.calls.read, unread: (await started).unread }, { reads: 1, unread: "injected\r\n" });
   secured.resolve(inner);
   await peer.send("over TLS\r\n");
@@ -127,12 +127,12 @@ Deno.test("startTls from outside while output is full lets no plaintext through"
   const over = chat.run();
   await theirs.send("go\r\nunread\r\n");
   await answered.promise;
-  await turns(); // output is full: nothing is read, so TLS may start
+  await flushMicrotasks(); // output is full: nothing is read, so TLS may start
   const upgraded = chat.start(upgrade);
   assertEquals((await theirs.receive(100)).length, 100); // what was queued is sent first, and there is room again
   assertEquals(await started, { conn: ours, unread: "unread\r\n" });
   await theirs.send("injected\r\n");
-  await turns();
+  await flushMicrotasks();
   assertEquals({ reads: ours.calls.read, events: chat.events }, { reads: 1, events: ["connect", "frame go"] });
   secured.resolve(inner);
   await upgraded;
@@ -169,7 +169,7 @@ async function endBoth(end: string, delay: number): Promise<boolean> {
   for (let turn = 0; turn < delay; turn++) await null;
   const isUpgraded = chat.conn === inner;
   ENDS[end]!(chat, clock);
-  await turns();
+  await flushMicrotasks();
   // What came too late to stop the handshake does not end the chat.
   const isSecure = end === "runs out of time" ? chat.state === "open" : isUpgraded;
   const reason = end === "runs out of time" ? chat.closeReason : chat.signal.reason;

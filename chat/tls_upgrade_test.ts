@@ -1,8 +1,10 @@
 // STARTTLS between us and programs that others have written: openssl, Python's smtplib, swaks; and between ourselves over TCP.
 import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
 import { clientTls, serverTls } from "../transports/tls.ts";
-import { AsyncChat, type ChatConn, serve, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
-import { canRun, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { AsyncChat, type ChatConn, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
+import { makeCertificate } from "../tests/certificates.ts";
+import { serveLocally } from "../tests/local_server.ts";
+import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -59,19 +61,8 @@ class Smtp extends AsyncChat {
   }
 }
 
-/** A mail server, and its chats in order. */
 function serveSmtp(tls: TlsUpgrade) {
-  let begun = Promise.withResolvers<Smtp>();
-  const server = serve({ hostname: "127.0.0.1", port: 0 }, (conn) => {
-    const chat = new Smtp(conn, tls);
-    begun.resolve(chat);
-    return chat;
-  });
-  return {
-    server,
-    port: (server.addr as Deno.NetAddr).port,
-    nextChat: () => begun.promise.finally(() => begun = Promise.withResolvers()),
-  };
+  return serveLocally((conn) => new Smtp(conn, tls));
 }
 
 /** A client that asks for TLS and says hello, and that once more inside. */
@@ -107,7 +98,7 @@ const EVERYTHING = ["EHLO in the open", "STARTTLS in the open", "EHLO", "QUIT"];
 
 Deno.test({
   name: "AsyncChat.startTls() secures both ends of a TCP connection in the middle of their talk",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -129,7 +120,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() of a server lets a client say nothing ahead of its handshake",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -150,7 +141,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() of a client ends when somebody answers ahead of the handshake",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const client = new Client(await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }), []);
@@ -164,7 +155,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() serves openssl s_client -starttls smtp, in TLS 1.2 and 1.3",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -197,7 +188,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat.startTls() serves Python's smtplib, which checks the certificate and sends a mail",
-  ignore: !hasCertificates || !canRun("python3"),
+  ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));
@@ -224,7 +215,7 @@ with smtplib.SMTP("localhost", int(sys.argv[1]), source_address=("127.0.0.1", 0)
 
 Deno.test({
   name: "AsyncChat.startTls() serves swaks --tls",
-  ignore: !hasCertificates || !canRun("swaks"),
+  ignore: !hasNet || !hasCertificates || !canRun("swaks"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveSmtp(serverTls(certificate));

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { AsyncChat, type ChatConn, ChatReader, type Terminator } from "../mod.ts";
 import { seededRandom } from "../testing/mod.ts";
-import { bytes, text, turns } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 import { DelimiterScanner } from "./delimiter_scanner.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
@@ -122,7 +122,7 @@ Deno.test("AsyncChat keeps two chats apart whose hooks wait in turn within their
     const chatOf = (owner: "a" | "b") =>
       new Collector(sent[owner].map((frame) => frame + terminator).join(""), terminator, async () => {
         order.push(owner);
-        await turns(3);
+        await flushMicrotasks(3);
       });
     const [a, b] = [chatOf("a"), chatOf("b")];
     await Promise.all([a.run(), b.run()]);
@@ -197,7 +197,7 @@ Deno.test("AsyncChat keeps many chats apart whose hooks wait at random", async (
       const chat = new Collector(
         sent.map((frame) => frame + end).join(""),
         terminator,
-        () => random() < 0.5 ? turns(draw(5)) : undefined,
+        () => random() < 0.5 ? flushMicrotasks(draw(5)) : undefined,
       );
       return { owner, chat, sent };
     });

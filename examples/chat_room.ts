@@ -1,6 +1,6 @@
 /**
- * A chat room on many machines: whoever is connected to any of its servers hears what is said on all of them, by way of Redis.
- * Shows both sides in one program, one chat that other chats depend on, and what to do when it is gone.
+ * A chat room on many machines: Redis forwards each line to the members on all servers. Shows a server and a client in one
+ * program, one chat that other chats depend on, and what to do when its connection is lost.
  *
  *     redis-server --port 6379
  *     deno run --allow-net examples/chat_room.ts --port 7001
@@ -13,25 +13,25 @@ import { flags, serveChats } from "./command_line.ts";
 
 const HELP = `Usage: deno run --allow-net examples/chat_room.ts [--port 7001] [--hostname 127.0.0.1]
        [--redis 127.0.0.1:6379] [--room room]
-The first line that a member says is the name.`;
+A member's first line is the member's name.`;
 
-const LONGEST_LINE = 1_000;
-const LONGEST_REPLY = 65_536;
-const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS, SILENCE_MS] = [100, 5_000, 10_000];
+const MAX_LINE_BYTES = 1_000;
+const MAX_REPLY_BYTES = 65_536;
+const [MIN_BACKOFF_MS, MAX_BACKOFF_MS, IDLE_MS] = [100, 5_000, 10_000];
 
 const members = new Set<Member>();
-const tellAll = (line: string) => members.forEach((member) => member.say(line));
+const broadcast = (line: string) => members.forEach((member) => member.say(line));
 
-/** A client of Redis: sends commands, and gives each answer that is an array, such as a message, to `onAnswer`. */
+/** A Redis client. Sends commands and calls `onReply` with each reply that is an array, such as a message. */
 class RedisClient extends AsyncChat {
-  onAnswer: (items: string[]) => void = () => {};
+  onReply: (items: string[]) => void = () => {};
   #items: string[] = [];
-  #toCome = 0; //      items of an array that has begun
+  #missing = 0; // missing items of the current array
   #inBytes = false;
-  #isAsked = false; // whether it lives, and has not said so yet
+  #pingSent = false; // and nothing received since
 
   constructor(conn: Deno.Conn) {
-    super(conn, { idleTimeoutMs: SILENCE_MS, maxFrameBytes: LONGEST_REPLY });
+    super(conn, { idleTimeoutMs: IDLE_MS, maxFrameBytes: MAX_REPLY_BYTES });
   }
 
   send(...words: string[]) {
@@ -44,7 +44,7 @@ class RedisClient extends AsyncChat {
   }
 
   protected override foundTerminator() {
-    this.#isAsked = false;
+    this.#pingSent = false;
     const text = this.takeText();
     if (this.#inBytes) {
       this.#inBytes = false;
@@ -52,8 +52,8 @@ class RedisClient extends AsyncChat {
       return this.#take(text.slice(0, -2));
     }
     const number = Number(text.slice(1));
-    if (text[0] === "-") return this.close(new Error(`Redis says ${text.slice(1)}`));
-    if (text[0] === "*") this.#toCome = number;
+    if (text[0] === "-") return this.close(new Error(`Redis replied with an error: ${text.slice(1)}`));
+    if (text[0] === "*") this.#missing = number;
     else if (text[0] !== "$" || number < 0) this.#take(text.slice(1));
     else {
       this.#inBytes = true;
@@ -62,57 +62,57 @@ class RedisClient extends AsyncChat {
   }
 
   #take(item: string) {
-    if (this.#toCome === 0) return; // an answer that is no array: a PUBLISH was heard by so many
+    if (this.#missing === 0) return; // not in an array: PUBLISH returns the number of subscribers
     this.#items.push(item);
-    if (--this.#toCome === 0) this.onAnswer(this.#items.splice(0));
+    if (--this.#missing === 0) this.onReply(this.#items.splice(0));
   }
 
-  /** Silence may be the end of a cable: it is asked, and gone if it is silent still. */
+  /** Probes an idle connection with PING, and closes it when it stays idle: the peer may be unreachable. */
   protected override handleTimeout(error: ChatTimeoutError) {
-    if (this.#isAsked || error.kind !== "idle") return this.close(error);
-    this.#isAsked = true;
+    if (this.#pingSent || error.kind !== "idle") return this.close(error);
+    this.#pingSent = true;
     this.send("PING");
   }
 }
 
-/** Says where all servers hear it; `null` while Redis is gone. */
+/** Sends a line to all servers; `null` while Redis is unreachable. */
 let publish: ((line: string) => void) | null = null;
 
-/** Keeps two connections to Redis, one to hear and one to say, and tells the members when they are lost and found. */
-async function keepInTouch(redis: string, room: string): Promise<never> {
+/** Keeps two connections to Redis, one to subscribe and one to publish. Notifies the members when they are lost or restored. */
+async function stayConnected(redis: string, room: string): Promise<never> {
   const [hostname, port] = redis.split(/:(?=[0-9]+$)/) as [string, string?];
-  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-    let why = "it has ended the connection";
+  for (let backoffMs = MIN_BACKOFF_MS;; backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS)) {
+    let cause = "it closed the connection";
     try {
       const connect = async () => new RedisClient(await Deno.connect({ hostname, port: Number(port ?? 6379) }));
-      await using hearing = await connect();
-      await using saying = await connect();
-      hearing.onAnswer = ([kind, , what]) => {
-        if (kind === "message") return tellAll(what!);
+      await using subscriber = await connect();
+      await using publisher = await connect();
+      subscriber.onReply = ([kind, , line]) => {
+        if (kind === "message") return broadcast(line!);
         if (kind !== "subscribe") return;
-        publish = (line) => saying.send("PUBLISH", room, line);
-        pauseMs = FIRST_PAUSE_MS;
-        tellAll("* In touch with the other servers");
+        publish = (line) => publisher.send("PUBLISH", room, line);
+        backoffMs = MIN_BACKOFF_MS;
+        broadcast("* In touch with the other servers");
       };
-      const over = Promise.race([hearing.run(), saying.run()]);
-      hearing.send("SUBSCRIBE", room);
-      await over;
-      why = (hearing.closeReason ?? saying.closeReason)?.message ?? why;
+      const finished = Promise.race([subscriber.run(), publisher.run()]);
+      subscriber.send("SUBSCRIBE", room);
+      await finished;
+      cause = (subscriber.closeReason ?? publisher.closeReason)?.message ?? cause;
     } catch (error) {
-      why = (error as Error).message;
+      cause = (error as Error).message;
     }
-    if (publish !== null) tellAll(`* Out of touch with the other servers: ${why}`);
+    if (publish !== null) broadcast(`* Out of touch with the other servers: ${cause}`);
     publish = null;
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await new Promise((resolve) => setTimeout(resolve, backoffMs));
   }
 }
 
-/** Somebody in the room. */
+/** A member of the room. */
 class Member extends AsyncChat {
   #name = "";
 
   constructor(conn: Deno.Conn) {
-    super(conn, { maxFrameBytes: LONGEST_LINE, maxBufferedBytes: 1_048_576 });
+    super(conn, { maxFrameBytes: MAX_LINE_BYTES, maxBufferedBytes: 1_048_576 });
   }
 
   say(line: string) {
@@ -127,22 +127,22 @@ class Member extends AsyncChat {
   protected override foundTerminator() {
     const line = this.takeText().replace(/\p{Cc}/gu, " ").trim();
     if (line === "") return;
-    if (this.#name !== "") return this.#tell(`${this.#name}: ${line}`);
+    if (this.#name !== "") return this.#send(`${this.#name}: ${line}`);
     this.#name = line.slice(0, 30);
     members.add(this);
-    this.#tell(`* ${this.#name} is here`);
+    this.#send(`* ${this.#name} is here`);
   }
 
   protected override handleClose() {
-    if (members.delete(this)) this.#tell(`* ${this.#name} has gone`);
+    if (members.delete(this)) this.#send(`* ${this.#name} has gone`);
   }
 
-  /** To all, by way of Redis, which tells this server too; or, while it is gone, to those who are here. */
-  #tell(line: string) {
-    (publish ?? tellAll)(line);
+  /** Sends a line to all members through Redis, which sends it back to this server too; without Redis, to this server's members. */
+  #send(line: string) {
+    (publish ?? broadcast)(line);
   }
 }
 
 const options = flags(HELP, { port: "7001", hostname: "127.0.0.1", redis: "127.0.0.1:6379", room: "room" });
-void keepInTouch(options.redis, options.room);
+void stayConnected(options.redis, options.room);
 await serveChats(options, (conn) => new Member(conn));

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, Lines, until } from "../tests/processes.ts";
 
-/** A program that is ended with the test, whatever happens. */
+/** A program that is killed at the end of the test. */
 class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
@@ -10,7 +11,7 @@ class Program implements AsyncDisposable {
     this.#child = new Deno.Command(command, { args, cwd: folder, ...pipes }).spawn();
   }
 
-  /** The number at the end of its first line. */
+  /** Returns the number at the end of its first line. */
   async port(): Promise<number> {
     await using lines = new Lines(this.#child.stdout);
     return Number(/([0-9]+)$/.exec(await lines.next() ?? "")![1]);
@@ -27,7 +28,7 @@ class Program implements AsyncDisposable {
   }
 }
 
-/** Somebody in the room. */
+/** A member of the room. */
 class Member implements AsyncDisposable {
   readonly #conn: Deno.TcpConn;
   readonly #lines: Lines;
@@ -35,7 +36,7 @@ class Member implements AsyncDisposable {
   static async join(port: number, name: string): Promise<Member> {
     const member = new Member(await Deno.connect({ hostname: "127.0.0.1", port }));
     await member.say(name);
-    await member.hears(`* ${name} is here`);
+    await member.receive(`* ${name} is here`);
     return member;
   }
 
@@ -48,12 +49,12 @@ class Member implements AsyncDisposable {
     await this.#conn.write(new TextEncoder().encode(`${line}\n`));
   }
 
-  /** Reads up to a line that begins so; gives it. */
-  async hears(beginning: string): Promise<string> {
+  /** Reads up to a line with this prefix, and returns it. */
+  async receive(prefix: string): Promise<string> {
     for (let line; (line = await this.#lines.next()) !== null;) {
-      if (line.startsWith(beginning)) return line.trimEnd();
+      if (line.startsWith(prefix)) return line.trimEnd();
     }
-    throw new Error(`The end has come before "${beginning}"`);
+    throw new Error(`Unexpected EOF: expected a line with the prefix "${prefix}"`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,8 +62,8 @@ class Member implements AsyncDisposable {
   }
 }
 
-/** Whether the server is in touch with Redis: it says so to who comes. */
-async function isInTouch(port: number): Promise<boolean> {
+/** Returns whether the server is connected to Redis, which its greeting shows. */
+async function isConnected(port: number): Promise<boolean> {
   const conn = await Deno.connect({ hostname: "127.0.0.1", port });
   await using lines = new Lines(conn.readable);
   return (await lines.next())!.startsWith("* Your name?");
@@ -74,8 +75,8 @@ function freePort(): number {
 }
 
 Deno.test({
-  name: "chat_room.ts: one room on two servers; one may die, Redis may die, and who is left goes on",
-  ignore: !await canRun(deno, "redis-server"),
+  name: "chat_room.ts: one room on two servers survives the loss of a server and of Redis",
+  ignore: !hasNet || !canRun(deno, "redis-server"),
   async fn() {
     const folder = await Deno.makeTempDir();
     const redisPort = freePort();
@@ -101,34 +102,36 @@ Deno.test({
       await using first = startServer();
       await using second = startServer();
       const [firstPort, secondPort] = await Promise.all([first.port(), second.port()]);
-      for (const port of [firstPort, secondPort]) await until("it is in touch", () => isInTouch(port));
+      for (const port of [firstPort, secondPort]) {
+        await until("the server is connected to Redis", () => isConnected(port));
+      }
       await using ada = await Member.join(firstPort, "ada");
       await using bob = await Member.join(secondPort, "bob");
-      await ada.hears("* bob is here");
+      await ada.receive("* bob is here");
       await bob.say("hello");
-      assertEquals(await ada.hears("bob:"), "bob: hello");
+      assertEquals(await ada.receive("bob:"), "bob: hello");
       await ada.say("Köln, ∞");
-      assertEquals(await bob.hears("ada:"), "ada: Köln, ∞");
+      assertEquals(await bob.receive("ada:"), "ada: Köln, ∞");
 
-      await first.kill(); // its members are lost, and nobody else
+      await first.kill(); // disconnects its own members only
       await using eve = await Member.join(secondPort, "eve");
-      await bob.hears("* eve is here");
+      await bob.receive("* eve is here");
 
       await redis.kill();
-      await bob.hears("* Out of touch");
-      await eve.hears("* Out of touch");
-      await bob.say("anybody?");
-      assertEquals(await eve.hears("bob:"), "bob: anybody?");
+      await bob.receive("* Out of touch");
+      await eve.receive("* Out of touch");
+      await bob.say("still here?");
+      assertEquals(await eve.receive("bob:"), "bob: still here?");
 
       await using _again = await startRedis();
-      await bob.hears("* In touch");
+      await bob.receive("* In touch");
       await using third = startServer();
       const thirdPort = await third.port();
-      await until("it is in touch", () => isInTouch(thirdPort));
+      await until("the server is connected to Redis", () => isConnected(thirdPort));
       await using joe = await Member.join(thirdPort, "joe");
-      await bob.hears("* joe is here");
+      await bob.receive("* joe is here");
       await bob.say("welcome");
-      assertEquals(await joe.hears("bob:"), "bob: welcome");
+      assertEquals(await joe.receive("bob:"), "bob: welcome");
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

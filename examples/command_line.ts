@@ -1,15 +1,15 @@
-/** What the servers here share: `--port`, `--hostname` and `--help`, faults in one line, an end in good order on Ctrl-C. */
+/** Shared by the examples: command-line flags, one-line errors, graceful shutdown on Ctrl-C. */
 
 import { parseArgs } from "node:util";
 import { type ChatServer, type Servable, serve } from "@asynchat/asynchat";
 
-/** Prints one line and ends with exit code 1. */
+/** Prints one line and exits with code 1. */
 export function fail(message: string): never {
   console.error(message);
   Deno.exit(1);
 }
 
-/** The command line's `--name value` pairs, with `--help`; an unknown one is told in one line. */
+/** Parses the command line's `--name value` pairs. `--help` prints `help`; an unknown flag prints one line. Both exit. */
 export function flags<T extends Record<string, string>>(help: string, defaults: T): T {
   const names = Object.keys(defaults);
   const options = Object.fromEntries(
@@ -19,13 +19,13 @@ export function flags<T extends Record<string, string>>(help: string, defaults: 
     const { values } = parseArgs({ args: Deno.args, options });
     if (values.help !== true) return { ...defaults, ...values };
   } catch (error) {
-    fail(`${(error as Error).message.split(/[.\n]/)[0]}. --help says what there is`);
+    fail(`${(error as Error).message.split(/[.\n]/)[0]}. See --help`);
   }
   console.log(help);
   Deno.exit(0);
 }
 
-/** Serves there, and prints where that is, until Ctrl-C or SIGTERM. */
+/** Serves at an address and prints it. Shuts down gracefully on Ctrl-C or SIGTERM. */
 export async function serveChats(
   { port, hostname }: { port: string; hostname: string },
   accept: (conn: Deno.Conn) => Servable,

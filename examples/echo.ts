@@ -1,5 +1,5 @@
 /**
- * Says back each line in capitals, until it hears "quit". The program of the README: fifteen lines of chat.
+ * Echoes each line in capitals, until the client sends "quit". The README's first program, with flags.
  *
  *     deno run --allow-net examples/echo.ts --port 7000
  *     nc 127.0.0.1 7000

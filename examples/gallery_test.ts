@@ -1,31 +1,32 @@
-// Runs each transcript of examples/README.md: what is written there is what happens.
+// Runs each transcript of examples/README.md and compares the output.
 
 import { assertEquals } from "@std/assert";
-import { canRun, deno, Lines, until } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, Lines, until } from "../tests/processes.ts";
 
 const TOP = new URL("..", import.meta.url);
 const HERE = new URL("README.md", import.meta.url);
 
-/** A command of the page, and what it prints. */
-interface Entered {
+/** A command of the page, and its output. */
+interface Entry {
   command: string;
-  prints: string;
+  output: string;
 }
 
-/** The sections of the page: their headings, and their transcripts. */
-function sectionsOf(page: string): { title: string; transcripts: Entered[][] }[] {
+/** Returns the sections of the page: their titles and transcripts. */
+function sectionsOf(page: string): { title: string; transcripts: Entry[][] }[] {
   return page.split(/^## /m).slice(1).map((section) => {
     const transcripts = [...section.matchAll(/```console\n(.*?)```/gs)].map(([, transcript]) =>
       transcript!.split(/^\$ /m).slice(1).map((part) => {
         const end = part.indexOf("\n");
-        return { command: part.slice(0, end), prints: part.slice(end + 1) };
+        return { command: part.slice(0, end), output: part.slice(end + 1) };
       })
     );
     return { title: section.split(":")[0]!, transcripts };
   });
 }
 
-/** Runs a command in `folder` with a shell that knows this Deno; what it printed. */
+/** Runs a command in `folder` with a shell and this Deno. Returns its output. */
 async function shell(command: string, folder: string): Promise<string> {
   const program = command.replaceAll("examples/", `${TOP.pathname}examples/`).replaceAll(
     "deno run",
@@ -35,7 +36,7 @@ async function shell(command: string, folder: string): Promise<string> {
   return new TextDecoder().decode(stdout).replaceAll("\r", "");
 }
 
-const granted = await canRun("sh", "python3", "nc", "openssl", "redis-cli", "swaks");
+const granted = hasNet && canRun("sh", "python3", "nc", "openssl", "redis-cli", "swaks");
 const page = granted ? await Deno.readTextFile(HERE) : "";
 
 Deno.test({ name: "examples/README.md has a section for each example", ignore: !granted }, async () => {
@@ -47,10 +48,10 @@ Deno.test({ name: "examples/README.md has a section for each example", ignore: !
 
 for (const { title, transcripts } of sectionsOf(page)) {
   for (const [i, commands] of transcripts.entries()) {
-    Deno.test(`examples/README.md tells what ${title} does${i > 0 ? `, ${i + 1}` : ""}`, async () => {
+    Deno.test(`examples/README.md, ${title}: transcript ${i + 1} matches`, async () => {
       const folder = await Deno.makeTempDir();
       try {
-        await follow(commands, folder);
+        await runTranscript(commands, folder);
       } finally {
         await Deno.remove(folder, { recursive: true });
       }
@@ -58,18 +59,18 @@ for (const { title, transcripts } of sectionsOf(page)) {
   }
 }
 
-/** Does what a transcript says in `folder`: the first command that serves goes on until those behind it are done. */
-async function follow(commands: Entered[], folder: string): Promise<void> {
+/** Runs a transcript in `folder`. Its first command that starts a server runs until the later ones are done. */
+async function runTranscript(commands: Entry[], folder: string): Promise<void> {
   const at = commands.findIndex(({ command }) => /^(deno run .* --port [0-9]+|python3 .*:[0-9]+$)/.test(command));
-  const run = async ({ command, prints }: Entered, here: string) =>
-    assertEquals(await shell(here, folder), prints, command);
+  const run = async ({ command, output }: Entry, here: string) =>
+    assertEquals(await shell(here, folder), output, command);
   for (const each of commands.slice(0, Math.max(at, 0))) await run(each, each.command);
   await using server = at < 0 ? null : await Served.start(commands[at]!.command, folder);
   for (const each of commands.slice(at + 1)) await run(each, server?.at(each.command) ?? each.command);
   if (server?.isOurs) assertEquals(await server.end(), 0);
 }
 
-/** A server of the page, on a port of its own. */
+/** A server of the page, on a free port. */
 class Served implements AsyncDisposable {
   readonly isOurs: boolean;
   readonly #child: Deno.ChildProcess;
@@ -88,7 +89,7 @@ class Served implements AsyncDisposable {
       stderr: "inherit",
     }).spawn();
     const real = isOurs ? await portOf(child) : asked;
-    await until("it takes connections", () => takesConnections(Number(real)));
+    await until("the server accepts connections", () => acceptsConnections(Number(real)));
     return new Served(child, isOurs, [written, real]);
   }
 
@@ -98,12 +99,12 @@ class Served implements AsyncDisposable {
     this.#ports = ports;
   }
 
-  /** A command with the real port instead of the one on the page. */
+  /** Replaces the port on the page by the real port in a command. */
   at(command: string): string {
     return command.replaceAll(...this.#ports);
   }
 
-  /** Tells it to end; its exit code. */
+  /** Stops the server. Returns its exit code. */
   async end(): Promise<number> {
     this.#child.kill("SIGTERM");
     return (await this.#child.status).code;
@@ -114,19 +115,19 @@ class Served implements AsyncDisposable {
   }
 }
 
-/** Where it serves, as it says itself. */
+/** Returns the port that the server prints. */
 async function portOf(child: Deno.ChildProcess): Promise<string> {
   await using lines = new Lines(child.stdout);
   return /:([0-9]+)\/?$/.exec(await lines.next() ?? "")![1]!;
 }
 
-/** A port for a server that cannot choose one and say so. */
+/** Returns a free port, for a server that cannot choose one itself. */
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-async function takesConnections(port: number): Promise<boolean> {
+async function acceptsConnections(port: number): Promise<boolean> {
   try {
     (await Deno.connect({ hostname: "127.0.0.1", port })).close();
     return true;

@@ -1,6 +1,6 @@
 /**
- * Reads what a GPS receiver says, NMEA 0183, out of a file, a pipe or a serial device, and prints where it is. Shows a chat
- * over something that is no socket, and frames with a checksum in them.
+ * Reads a GPS receiver's NMEA 0183 sentences from a file, a pipe or a serial device, and prints its positions. Shows a chat
+ * over something other than a socket, and frames with a checksum.
  *
  *     deno run --allow-read examples/gps.ts --device walk.nmea
  *     cat /dev/ttyUSB0 | deno run examples/gps.ts
@@ -10,30 +10,30 @@ import { AsyncChat, type ChatConn } from "@asynchat/asynchat";
 import { fail, flags } from "./command_line.ts";
 
 const HELP = `Usage: deno run --allow-read examples/gps.ts [--device FILE]
-Prints time, latitude, longitude, satellites and height of each GGA sentence; without --device, of those on its input.`;
+Prints time, latitude, longitude, satellites and height of each GGA sentence. Without --device, reads standard input.`;
 
-const LONGEST_SENTENCE = 82; // NMEA 0183, from the $ to the line end
+const MAX_SENTENCE_BYTES = 82; // NMEA 0183: from $ to the line end
 
 class NmeaChat extends AsyncChat {
   fixes = 0;
   faults = 0;
 
   protected override handleConnect() {
-    this.setTerminator(["\r\n", "\n"], { maxFrameBytes: LONGEST_SENTENCE, onTooLong: "discard" });
+    this.setTerminator(["\r\n", "\n"], { maxFrameBytes: MAX_SENTENCE_BYTES, onTooLong: "discard" });
   }
 
   protected override foundTerminator() {
     const sentence = this.takeText();
     if (sentence === "") return;
-    const [, body, sum] = /\$([^$*]*)\*([0-9A-F]{2})$/i.exec(sentence) ?? []; // what a line that was cut left may stand before it
+    const [, body, sum] = /\$([^$*]*)\*([0-9A-F]{2})$/i.exec(sentence) ?? []; // the rest of a truncated line may precede it
     let parity = 0;
     for (const char of body ?? "") parity ^= char.charCodeAt(0);
     if (body === undefined || parity !== parseInt(sum!, 16)) {
       this.faults++;
-      return console.error(`Not a sentence: ${sentence.replace(/[^ -~]/g, "?")}`);
+      return console.error(`Invalid sentence: ${sentence.replace(/[^ -~]/g, "?")}`);
     }
     const [kind, time, latitude, north, longitude, east, quality, satellites, , height] = body.split(",");
-    if (!/^G[A-Z]GGA$/.test(kind!) || !Number(quality)) return; // other news, or no fix yet
+    if (!/^G[A-Z]GGA$/.test(kind!) || !Number(quality)) return; // another sentence type, or no fix yet
     this.fixes++;
     const clock = time!.replace(/^(..)(..)(..).*/, "$1:$2:$3");
     console.log(
@@ -45,7 +45,7 @@ class NmeaChat extends AsyncChat {
 
   protected override frameTooLong() {
     this.faults++;
-    console.error("Not a sentence: too long");
+    console.error(`Invalid sentence: longer than ${MAX_SENTENCE_BYTES} bytes`);
   }
 }
 
@@ -60,7 +60,7 @@ const { device } = flags(HELP, { device: "" });
 const source = device === ""
   ? Deno.stdin
   : await Deno.open(device).catch((error) => fail(`Cannot read ${device}: ${error.message}`));
-// All that a chat needs of a connection; nobody listens at the other end.
+// The minimum that a chat needs of a connection. The input is one-way: output is discarded.
 const conn: ChatConn = {
   read: (into) => source.read(into),
   write: (data) => Promise.resolve(data.length),

@@ -1,5 +1,5 @@
 /**
- * A small IRC server: nicknames, channels, messages. Shows chats that talk to each other, and a line that ends in two ways.
+ * A small IRC server: nicknames, channels, messages. Shows chats that push to each other, and two line terminators.
  *
  *     deno run --allow-net examples/irc.ts --port 6667
  *     ii -s 127.0.0.1 -p 6667 -n me
@@ -9,10 +9,10 @@ import { AsyncChat } from "@asynchat/asynchat";
 import { flags, serveChats } from "./command_line.ts";
 
 const HELP = `Usage: deno run --allow-net examples/irc.ts [--port 6667] [--hostname 127.0.0.1]
-Knows NICK USER JOIN PART PRIVMSG NOTICE PING QUIT of RFC 1459 and 2812.`;
+Supports NICK USER JOIN PART PRIVMSG NOTICE PING QUIT of RFC 1459 and 2812.`;
 
 const HOST = "irc.example";
-const [LONGEST_LINE, MOST_CHANNELS] = [512, 50]; // the line with its end: RFC 1459, 2.3
+const [MAX_LINE_BYTES, MAX_CHANNELS] = [512, 50]; // RFC 1459, 2.3: the line with its end
 const NICKNAME = /^[A-Za-z[\]\\`_^{|}][A-Za-z0-9[\]\\`_^{|}-]{0,29}$/;
 const CHANNEL = /^#[!-+\--9;-~]{1,49}$/; // no space, comma or colon
 
@@ -21,8 +21,8 @@ interface Channel {
   members: Set<IrcChat>;
 }
 
-const users = new Map<string, IrcChat>(); //    by their nickname in small letters
-const channels = new Map<string, Channel>(); // by their name in small letters
+const users = new Map<string, IrcChat>(); //    keyed by nickname in lower case
+const channels = new Map<string, Channel>(); // keyed by name in lower case
 
 class IrcChat extends AsyncChat {
   nick = "";
@@ -31,19 +31,19 @@ class IrcChat extends AsyncChat {
   readonly #joined = new Set<Channel>();
 
   constructor(conn: Deno.Conn) {
-    super(conn, { idleTimeoutMs: 180_000, maxFrameBytes: LONGEST_LINE - 2, maxBufferedBytes: 1_048_576 });
+    super(conn, { idleTimeoutMs: 180_000, maxFrameBytes: MAX_LINE_BYTES - 2, maxBufferedBytes: 1_048_576 });
   }
 
   protected override handleConnect() {
-    this.setTerminator(["\r\n", "\n"], { onTooLong: "discard" }); // many clients send LF alone
+    this.setTerminator(["\r\n", "\n"], { onTooLong: "discard" }); // many clients send a lone LF
   }
 
   protected override foundTerminator() {
-    // [":" prefix] command {parameter} [":" the rest]; what a client says of where it comes from does not count.
-    const [, command = "", middle = "", rest] =
+    // [":" prefix] command {parameter} [":" trailing]; the prefix that a client sends is ignored.
+    const [, command = "", middle = "", trailing] =
       /^(?::\S+ +)?(\S+)((?: +[^\s:]\S*)*)(?: +:(.*))? *$/.exec(this.takeText()) ?? [];
     const parameters = middle.split(/ +/).filter((word) => word !== "");
-    if (rest !== undefined) parameters.push(rest);
+    if (trailing !== undefined) parameters.push(trailing);
     if (command !== "") this.#command(command.toUpperCase(), parameters);
   }
 
@@ -52,7 +52,7 @@ class IrcChat extends AsyncChat {
   }
 
   protected override handleClose(reason?: Error) {
-    this.#tellAll(`QUIT :${reason?.message.replace(/[\r\n]/g, " ") ?? "Gone"}`);
+    this.#sendToPeers(`QUIT :${reason?.message.replace(/[\r\n]/g, " ") ?? "Gone"}`);
     for (const channel of this.#joined) this.#leave(channel);
     if (users.get(this.nick.toLowerCase()) === this) users.delete(this.nick.toLowerCase());
   }
@@ -69,10 +69,10 @@ class IrcChat extends AsyncChat {
     this.say(`:${HOST} ${code} ${this.nick || "*"} ${text}`);
   }
 
-  /** Tells everybody who shares a channel with this one, once each. */
-  #tellAll(what: string) {
+  /** Sends a message once to each other user who shares a channel with this one. */
+  #sendToPeers(message: string) {
     const others = new Set([...this.#joined].flatMap(({ members }) => [...members]));
-    for (const other of others) if (other !== this) other.say(`${this.#prefix} ${what}`);
+    for (const other of others) if (other !== this) other.say(`${this.#prefix} ${message}`);
   }
 
   #leave(channel: Channel) {
@@ -120,7 +120,7 @@ class IrcChat extends AsyncChat {
     if (other !== undefined && other !== this) return this.#reply("433", `${nick} :Nickname is already in use`);
     const before = this.#prefix;
     users.delete(this.nick.toLowerCase());
-    if (this.#isWelcome) (this.say(`${before} NICK :${nick}`), this.#tellAll(`NICK :${nick}`));
+    if (this.#isWelcome) (this.say(`${before} NICK :${nick}`), this.#sendToPeers(`NICK :${nick}`));
     users.set((this.nick = nick).toLowerCase(), this);
     this.#welcome();
   }
@@ -134,7 +134,7 @@ class IrcChat extends AsyncChat {
 
   #join(name: string) {
     if (!CHANNEL.test(name)) return this.#reply("403", `${name.slice(0, 50)} :No such channel`);
-    if (this.#joined.size >= MOST_CHANNELS) return this.#reply("405", `${name} :You have joined too many channels`);
+    if (this.#joined.size >= MAX_CHANNELS) return this.#reply("405", `${name} :You have joined too many channels`);
     const channel = channels.get(name.toLowerCase()) ?? { name, members: new Set<IrcChat>() };
     if (channel.members.has(this)) return;
     channels.set(name.toLowerCase(), channel);

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, whileServing } from "../tests/processes.ts";
 
-/** Two clients of irc-framework, which many bots are made with: they join, talk to each other, and one leaves. */
+/** Two clients of irc-framework, which many bots use: they join a channel, talk, and one quits. */
 const CLIENTS = `
 import { Client } from "npm:irc-framework@4.14.0";
 const connect = (nick) => {
@@ -9,37 +10,37 @@ const connect = (nick) => {
   client.connect({ host: "127.0.0.1", port: Number(Deno.args[0]), nick, username: nick, gecos: nick, auto_reconnect: false, enable_chghost: false });
   return client;
 };
-const once = (client, name, wanted = () => true) => new Promise((resolve) => client.on(name, (event) => wanted(event) && resolve(event)));
+const once = (client, name, matches = () => true) => new Promise((resolve) => client.on(name, (event) => matches(event) && resolve(event)));
 const ada = connect("ada");
 await once(ada, "registered");
 ada.join("#deno");
 await once(ada, "userlist");
 const bob = connect("bob");
 await once(bob, "registered");
-const seen = once(ada, "join", ({ nick }) => nick === "bob");
+const joined = once(ada, "join", ({ nick }) => nick === "bob");
 bob.join("#deno");
 const { users } = await once(bob, "userlist");
 console.log(users.map(({ nick }) => nick).sort().join(" "));
-await seen;
-const heard = once(ada, "privmsg");
+await joined;
+const received = once(ada, "privmsg");
 bob.say("#deno", "hello, all");
-const { nick, target, message } = await heard;
+const { nick, target, message } = await received;
 console.log(nick, target, message);
-const answered = once(bob, "privmsg");
+const replied = once(bob, "privmsg");
 ada.say("bob", "hello, bob");
-const answer = await answered;
-console.log(answer.nick, answer.target, answer.message);
-const gone = once(ada, "quit");
+const reply = await replied;
+console.log(reply.nick, reply.target, reply.message);
+const quit = once(ada, "quit");
 bob.quit("later");
-console.log((await gone).nick, "has gone");
+console.log((await quit).nick, "has gone");
 ada.quit();
 await once(ada, "socket close");
 Deno.exit();
 `;
 
 Deno.test({
-  name: "irc.ts has two clients of irc-framework join a channel and talk",
-  ignore: !await canRun(deno),
+  name: "irc.ts lets two irc-framework clients join a channel and talk",
+  ignore: !hasNet || !canRun(deno),
   fn: () =>
     whileServing(new URL("irc.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
       const { stdout } = await new Deno.Command(deno, {

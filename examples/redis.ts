@@ -1,6 +1,6 @@
 /**
- * A Redis server, as far as redis-cli and redis-benchmark go. Shows a protocol that changes from lines to counts and back
- * several times a command (`*2`, `$3`, three bytes, `$5`, five bytes), and how to go fast. Needs `--allow-net`.
+ * The part of a Redis server that redis-cli and redis-benchmark use. Shows a protocol that alternates between lines and
+ * counts several times a command (`*2`, `$3`, three bytes, `$5`, five bytes), and how to make a chat fast.
  *
  *     deno run --allow-net examples/redis.ts --port 6380
  *     redis-cli -p 6380 set greeting hello
@@ -11,28 +11,28 @@ import { AsyncChat } from "@asynchat/asynchat";
 import { flags, serveChats } from "./command_line.ts";
 
 const HELP = `Usage: deno run --allow-net examples/redis.ts [--port 6380] [--hostname 127.0.0.1]
-Knows PING ECHO SET GET DEL INCR EXPIRE KEYS (of one *) CONFIG COMMAND QUIT. Keeps nothing when it ends.`;
-const MOST_ARGUMENTS = 1_048_576; // as redis-server
-const LARGEST_COMMAND = 67_108_864; // of all its arguments; redis-server stops at 1 GiB
-const FRAMES: Record<number, "count" | "length"> = { 0x2a: "count", 0x24: "length" }; // by their first byte, * and $
+Supports PING ECHO SET GET DEL INCR EXPIRE KEYS (with one *) CONFIG COMMAND QUIT. Keeps its data in memory only.`;
+const MAX_ARGUMENTS = 1_048_576; // as in redis-server
+const MAX_COMMAND_BYTES = 67_108_864; // all arguments together; redis-server allows 1 GiB
+const FRAMES: Record<number, "count" | "length"> = { 0x2a: "count", 0x24: "length" }; // keyed by first byte: * and $
 const [CR_LF, OK] = ["\r\n", "+OK\r\n"];
 const [NO_INTEGER, WRONG_COUNT] = ["-ERR value is not an integer\r\n", "-ERR wrong number of arguments\r\n"];
-/** How many arguments, and what to do: the answer is a line as it is, bytes, or several of them. */
-type Command = [least: number, most: number, run: (given: Uint8Array[]) => string | Uint8Array | Uint8Array[]];
+/** The argument counts allowed, and the handler. A reply is a complete line, bytes, or a list of bytes. */
+type Command = [min: number, max: number, run: (args: Uint8Array[]) => string | Uint8Array | Uint8Array[]];
 
-/** Bytes as text, one char each, so that no two keys become one. */
+/** Decodes bytes as Latin-1, which keeps distinct keys distinct. */
 const textOf = (bytes: Uint8Array): string =>
   bytes.length < 64 ? Reflect.apply(String.fromCharCode, null, bytes) : Buffer.from(bytes).toString("latin1");
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
 
-// Numbers and names are read where they lie: to make text of them takes longer than all the rest. A name is five bits a letter.
+// Numbers and names are parsed in place: decoding them to text costs more than everything else. A name is five bits a letter.
 const addDigit = (number: number, byte: number) => byte >= 0x30 && byte <= 0x39 ? 10 * number + byte - 0x30 : Infinity;
 function addLetter(number: number, byte: number) {
-  const letter = (byte | 0x20) - 0x60; // large or small
+  const letter = (byte | 0x20) - 0x60; // upper or lower case
   return letter >= 1 && letter <= 26 ? 32 * number + letter : NaN;
 }
 
-/** What all clients share; `expires` is in milliseconds since 1970. */
+/** Shared by all clients; `expires` is in milliseconds since 1970. */
 const entries = new Map<string, { value: Uint8Array; expires: number }>();
 function find(name: string) {
   const entry = entries.get(name);
@@ -40,11 +40,12 @@ function find(name: string) {
   entries.delete(name);
 }
 
-/** Whether a name fits a pattern of KEYS, as far as one `*` goes. */
-function fits(name: string, like: string): boolean {
-  const at = like.indexOf("*");
-  if (at < 0) return name === like;
-  return name.length >= like.length - 1 && name.startsWith(like.slice(0, at)) && name.endsWith(like.slice(at + 1));
+/** Returns whether a name matches a KEYS pattern with at most one `*`. */
+function matches(name: string, pattern: string): boolean {
+  const at = pattern.indexOf("*");
+  if (at < 0) return name === pattern;
+  return name.length >= pattern.length - 1 && name.startsWith(pattern.slice(0, at)) &&
+    name.endsWith(pattern.slice(at + 1));
 }
 
 const commands: Record<string, Command> = {
@@ -53,7 +54,11 @@ const commands: Record<string, Command> = {
   GET: [1, 1, ([key]) => find(textOf(key!))?.value ?? "$-1\r\n"],
   SET: [2, 2, ([key, value]) => (entries.set(textOf(key!), { value: value!, expires: Infinity }), OK)],
   DEL: [1, Infinity, (keys) => `:${keys.map(textOf).filter((name) => find(name) && entries.delete(name)).length}\r\n`],
-  KEYS: [1, 1, ([like]) => [...entries.keys()].filter((name) => fits(name, textOf(like!)) && find(name)).map(bytesOf)],
+  KEYS: [
+    1,
+    1,
+    ([pattern]) => [...entries.keys()].filter((name) => matches(name, textOf(pattern!)) && find(name)).map(bytesOf),
+  ],
   INCR: [1, 1, ([key]) => {
     const { value, expires } = find(textOf(key!)) ?? { value: bytesOf("0"), expires: Infinity };
     const next = Number(textOf(value)) + 1;
@@ -67,7 +72,7 @@ const commands: Record<string, Command> = {
     if (entry !== undefined) entry.expires = Date.now() + 1000 * Number(textOf(seconds!));
     return entry === undefined ? ":0\r\n" : ":1\r\n";
   }],
-  CONFIG: [0, Infinity, () => []], // what clients ask first, and can do without
+  CONFIG: [0, Infinity, () => []], // clients ask at the start, an empty reply is fine
   COMMAND: [0, Infinity, () => []],
   QUIT: [0, Infinity, () => OK],
 };
@@ -76,13 +81,13 @@ const known = new Map(Object.keys(commands).map((name) => [bytesOf(name).reduce(
 
 /** One client. A command is `*<count>` and, for each argument, `$<length>` and the bytes; or a line of words. */
 class RedisChat extends AsyncChat {
-  #frame: "new" | "count" | "length" | "name" | "argument" | "words" = "new"; // what the current one is
-  #number = 0; // what is being read of it, where it is one
-  #left = 0; //   bytes to come of it, where it was counted, without the line end
-  #toCome = 0; // arguments of the command that has begun, its name included
-  #room = 0; //   for their bytes
+  #frame: "new" | "count" | "length" | "name" | "argument" | "words" = "new"; // kind of the current frame
+  #number = 0; // value of its digits or letters so far
+  #left = 0; //   of a counted frame: bytes missing, without CR LF
+  #missing = 0; // missing arguments, the name included
+  #budget = 0; //  bytes they may still have
   #command: Command | null = null;
-  #given: Uint8Array[] = [];
+  #args: Uint8Array[] = [];
 
   protected override handleConnect() {
     this.setTerminator(CR_LF);
@@ -109,17 +114,17 @@ class RedisChat extends AsyncChat {
     [this.#frame, this.#number] = ["new", 0];
     if (frame === "argument" || frame === "name") {
       if (frame === "name") this.#command = known.get(number) ?? UNKNOWN;
-      else this.#given.push(this.takeData());
+      else this.#args.push(this.takeData());
       this.setTerminator(CR_LF);
-      if (--this.#toCome === 0) this.#run(this.#command!);
-    } else if (this.#toCome > 0) {
-      if (frame !== "length" || number > this.#room) return this.#refuse("invalid bulk length");
+      if (--this.#missing === 0) this.#run(this.#command!);
+    } else if (this.#missing > 0) {
+      if (frame !== "length" || number > this.#budget) return this.#refuse("invalid bulk length");
       this.#frame = this.#command === null ? "name" : "argument";
-      this.#room -= this.#left = number;
-      this.setTerminator(number + 2, { maxFrameBytes: LARGEST_COMMAND + 2 }); // with the line end behind it
+      this.#budget -= this.#left = number;
+      this.setTerminator(number + 2, { maxFrameBytes: MAX_COMMAND_BYTES + 2 }); // with the trailing CR LF
     } else if (frame === "count") {
-      if (number > MOST_ARGUMENTS) return this.#refuse("invalid multibulk length");
-      [this.#toCome, this.#room] = [number, LARGEST_COMMAND];
+      if (number > MAX_ARGUMENTS) return this.#refuse("invalid multibulk length");
+      [this.#missing, this.#budget] = [number, MAX_COMMAND_BYTES];
     } else {
       const line = this.takeData();
       const words = line.some((byte) => byte <= 0x20) ? textOf(line).trim().split(/\s+/).map(bytesOf) : [line];
@@ -131,17 +136,17 @@ class RedisChat extends AsyncChat {
     this.push(`-ERR Protocol error: ${why}\r\n`);
     this.closeWhenDone();
   }
-  #run(command = UNKNOWN, given = this.#given) {
-    [this.#command, this.#given] = [null, []];
-    const [least, most, run] = command;
-    this.#answer(given.length < least || given.length > most ? WRONG_COUNT : run(given));
+  #run(command = UNKNOWN, args = this.#args) {
+    [this.#command, this.#args] = [null, []];
+    const [min, max, run] = command;
+    this.#reply(args.length < min || args.length > max ? WRONG_COUNT : run(args));
     if (command === commands.QUIT) this.closeWhenDone();
   }
-  #answer(answer: ReturnType<Command[2]>) {
-    if (typeof answer === "string") return this.push(answer);
-    this.push(`${Array.isArray(answer) ? "*" : "$"}${answer.length}\r\n`);
-    if (Array.isArray(answer)) return answer.forEach((each) => this.#answer(each));
-    this.push(answer);
+  #reply(reply: ReturnType<Command[2]>) {
+    if (typeof reply === "string") return this.push(reply);
+    this.push(`${Array.isArray(reply) ? "*" : "$"}${reply.length}\r\n`);
+    if (Array.isArray(reply)) return reply.forEach((each) => this.#reply(each));
+    this.push(reply);
     this.push(CR_LF);
   }
 }

@@ -1,18 +1,19 @@
 import { assertEquals } from "@std/assert";
-import { canRun, deno, whileServing } from "../tests/reliability/processes.ts";
-import { connect, exchange, fromLatin1, hear, send } from "../tests/reliability/wire.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, whileServing } from "../tests/processes.ts";
+import { connect, exchange, fromLatin1, receive, send } from "../tests/reliability/wire.ts";
 
-/** A command as clients send it. */
+/** Encodes a command as clients send it. */
 const command = (...words: string[]) =>
   `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")}`;
 
 const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join("");
 
-/** What is sent on a connection of its own, and what is answered. */
+/** What a connection sends, and the replies to it. */
 const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
-  ["names in small letters", command("ping") + command("Ping", "x"), "+PONG\r\n$1\r\nx\r\n"],
+  ["names in any case", command("ping") + command("Ping", "x"), "+PONG\r\n$1\r\nx\r\n"],
   ["lines of words", "PING\r\n\r\n  \r\n set  a b \r\nget a\r\nPING\r\n", "+PONG\r\n+OK\r\n$1\r\nb\r\n+PONG\r\n"],
-  ["nothing", "*0\r\n\r\n" + command("PING"), "+PONG\r\n"],
+  ["empty commands", "*0\r\n\r\n" + command("PING"), "+PONG\r\n"],
   ["empty arguments", command("SET", "", "") + command("GET", ""), "+OK\r\n$0\r\n\r\n"],
   ["line ends in arguments", command("ECHO", "\r\n*1\r\n$4\r\nPING\r\n"), "$16\r\n\r\n*1\r\n$4\r\nPING\r\n\r\n"],
   [
@@ -42,34 +43,34 @@ const CONVERSATIONS: [name: string, sent: string, heard: string][] = [
     ":1\r\n:2\r\n+OK\r\n-ERR value is not an integer\r\n-ERR value is not an integer\r\n:1\r\n$-1\r\n:0\r\n",
   ],
   [
-    "what is not known",
+    "unknown commands",
     [
       command("NOSUCH", "a"),
-      command("0)..", "a"), // the low bits of PING
+      command("0)..", "a"), // the same low bits as PING
       command("", "a"),
       command("GET"),
       command("PING"),
     ].join(""),
     `${"-ERR unknown command\r\n".repeat(3)}-ERR wrong number of arguments\r\n+PONG\r\n`,
   ],
-  ["the end", command("QUIT") + command("PING"), "+OK\r\n"],
-  ["no length", "*1\r\n4\r\nPING\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
-  ["a length that is none", "*1\r\n$-1\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
-  ["more than there may be", "*2\r\n$4\r\nECHO\r\n$67108864\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
-  ["a count that is none", "*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
+  ["QUIT ends the connection", command("QUIT") + command("PING"), "+OK\r\n"],
+  ["a missing length", "*1\r\n4\r\nPING\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["a negative length", "*1\r\n$-1\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["a command that is too long", "*2\r\n$4\r\nECHO\r\n$67108864\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
+  ["an invalid count", "*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
   ["too many arguments", "*1048577\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
 ];
 
 Deno.test({
-  name: "redis.ts answers the same, at once or byte by byte",
-  ignore: !await canRun(deno),
+  name: "redis.ts sends the same replies to whole and to byte-by-byte input",
+  ignore: !hasNet || !canRun(deno),
   fn: () =>
     whileServing(new URL("redis.ts", import.meta.url), ["--allow-net=127.0.0.1"], async (port) => {
       for (const [name, sent, heard] of CONVERSATIONS) {
         assertEquals(await exchange(port, fromLatin1(sent)), { text: heard, end: "end" }, name);
         const conn = await connect(port);
         conn.setNoDelay(true);
-        const hearing = hear(conn);
+        const hearing = receive(conn);
         for (const byte of fromLatin1(sent)) if (!await send(conn, new Uint8Array([byte]))) break;
         await conn.closeWrite().catch(() => {}); // it has ended first
         assertEquals(await hearing, { text: heard, end: "end" }, `${name}, byte by byte`);

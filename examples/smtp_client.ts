@@ -1,5 +1,5 @@
 /**
- * Sends a mail: the client's side of a protocol. Asks, waits for the answer, which may have several lines, and asks on.
+ * Sends a mail. Shows a client: it sends a command, waits for the reply, which may have several lines, and goes on.
  *
  *     deno run --allow-net examples/smtp_client.ts --port 2525 --from me@example.org --to you@example.org < mail.txt
  */
@@ -9,53 +9,55 @@ import { fail, flags } from "./command_line.ts";
 
 const HELP =
   `Usage: deno run --allow-net examples/smtp_client.ts --from ADDRESS --to ADDRESS [--host 127.0.0.1] [--port 25]
-Reads the mail from its input, header lines first, and sends it by SMTP (RFC 5321).`;
+Reads a mail from standard input, header lines first, and sends it by SMTP (RFC 5321).`;
 
-const LONGEST_REPLY = 100; // lines; a server that goes on and on is not to be listened to
+const MAX_REPLY_LINES = 100;
 
 interface Reply {
   code: number;
   lines: string[];
 }
 
-/** One question at a time: `ask()` fulfils with the answer. */
+/** Sends one command at a time: `send()` resolves with the reply. */
 class SmtpClient extends AsyncChat {
   #lines: string[] = [];
-  #answer = Promise.withResolvers<Reply>();
-  readonly greeting: Promise<Reply> = this.#answer.promise;
+  #reply = Promise.withResolvers<Reply>();
+  readonly greeting: Promise<Reply> = this.#reply.promise;
 
   protected override handleConnect() {
     this.setTerminator("\r\n");
   }
 
-  /** `250-` says that more lines come, `250 ` that this is the last (RFC 5321, 4.2). */
+  /** `250-` announces further lines; `250 ` is the last one (RFC 5321, 4.2). */
   protected override foundTerminator() {
     const [, code, sign, text] = /^([2-5][0-9]{2})([ -]?)(.*)$/.exec(this.takeText()) ?? [];
-    if (code === undefined || this.#lines.push(text!) > LONGEST_REPLY) return this.close(new Error("This is no SMTP"));
-    if (sign !== "-") this.#answer.resolve({ code: Number(code), lines: this.#lines.splice(0) });
+    if (code === undefined || this.#lines.push(text!) > MAX_REPLY_LINES) {
+      return this.close(new Error("Invalid SMTP reply"));
+    }
+    if (sign !== "-") this.#reply.resolve({ code: Number(code), lines: this.#lines.splice(0) });
   }
 
   protected override handleClose(reason?: Error) {
-    this.#answer.promise.catch(() => {}); // perhaps nobody waits for it
-    this.#answer.reject(reason ?? new ChatClosedError("wait for an answer"));
+    this.#reply.promise.catch(() => {}); // it may have no consumer
+    this.#reply.reject(reason ?? new ChatClosedError("receive a reply"));
   }
 
-  async ask(command: string, wanted: number): Promise<Reply> {
-    if (this.state !== "open") throw this.closeReason ?? new Error("the server has ended the connection");
-    this.#answer = Promise.withResolvers();
+  async send(command: string, expected: number): Promise<Reply> {
+    if (this.state !== "open") throw this.closeReason ?? new Error("Server closed the connection");
+    this.#reply = Promise.withResolvers();
     this.push(`${command}\r\n`);
-    return expect(wanted, await this.#answer.promise);
+    return expect(expected, await this.#reply.promise);
   }
 }
 
-function expect(wanted: number, reply: Reply): Reply {
-  if (reply.code === wanted) return reply;
-  throw new Error(`${wanted} is wanted, the server says ${reply.code} ${reply.lines.join(" ")}`);
+function expect(expected: number, reply: Reply): Reply {
+  if (reply.code === expected) return reply;
+  throw new Error(`Unexpected reply: got ${reply.code} ${reply.lines.join(" ")}, expected ${expected}`);
 }
 
 const { host, port, from, to } = flags(HELP, { host: "127.0.0.1", port: "25", from: "", to: "" });
-if (!/^[^\s<>]+$/.test(from) || !/^[^\s<>]+$/.test(to)) fail("Cannot send: --from and --to are wanted (--help)");
-// One char a byte; every line ends in CR LF, and one that begins with a dot gets another (RFC 5321, 4.5.2).
+if (!/^[^\s<>]+$/.test(from) || !/^[^\s<>]+$/.test(to)) fail("Cannot send: expected --from and --to, see --help");
+// One char a byte. Every line ends in CR LF; a leading dot is doubled (RFC 5321, 4.5.2).
 const mail = new TextDecoder("latin1").decode(await new Response(Deno.stdin.readable).arrayBuffer());
 const lines = mail.split(/\r\n|\r|\n/).map((line) => line.startsWith(".") ? `.${line}` : line);
 if (lines.at(-1) === "") lines.pop();
@@ -65,14 +67,14 @@ try {
   });
   client.run();
   expect(220, await client.greeting);
-  await client.ask("EHLO localhost", 250);
-  await client.ask(`MAIL FROM:<${from}>`, 250);
-  await client.ask(`RCPT TO:<${to}>`, 250);
-  await client.ask("DATA", 354);
+  await client.send("EHLO localhost", 250);
+  await client.send(`MAIL FROM:<${from}>`, 250);
+  await client.send(`RCPT TO:<${to}>`, 250);
+  await client.send("DATA", 354);
   client.push(Uint8Array.from(lines.map((line) => `${line}\r\n`).join(""), (char) => char.charCodeAt(0)));
-  const { lines: [said] } = await client.ask(".", 250);
-  await client.ask("QUIT", 221);
-  console.log(`Sent: ${said}`);
+  const { lines: [text] } = await client.send(".", 250);
+  await client.send("QUIT", 221);
+  console.log(`Sent: ${text}`);
 } catch (error) {
-  fail(`Cannot send by ${host}:${port}: ${(error as Error).message}`);
+  fail(`Cannot send through ${host}:${port}: ${(error as Error).message}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Takes in mail and appends it to a file in the format of mbox, whoever it is for: to try out programs that send mail.
- * Shows commands and content that end differently, how a line is checked before it is believed, and STARTTLS.
+ * Receives mail for any recipient and appends it to a file in mbox format: for testing programs that send mail. Shows commands
+ * and content that end differently, how a line is validated before it is used, and STARTTLS.
  *
  *     deno run --allow-net --allow-write=mail.mbox examples/smtp_sink.ts --port 2525 --mbox mail.mbox
  *     swaks --server 127.0.0.1:2525 --to you@example.org
@@ -12,32 +12,32 @@ import { fail, flags, serveChats } from "./command_line.ts";
 
 const HELP =
   `Usage: deno run --allow-net --allow-write examples/smtp_sink.ts [--port 2525] [--hostname 127.0.0.1] [--mbox mail.mbox]
-SMTP of RFC 5321 with SIZE, PIPELINING and 8BITMIME; every sender and recipient is welcome.
-With --cert cert.pem --key key.pem and --allow-read, STARTTLS of RFC 3207 too.`;
+SMTP of RFC 5321 with SIZE, PIPELINING and 8BITMIME; every sender and recipient is accepted.
+With --cert cert.pem --key key.pem and --allow-read, also STARTTLS (RFC 3207).`;
 
-const LARGEST_MAIL = 10_485_760; // as Postfix
-const LONGEST_COMMAND = 2_048; //  RFC 5321 asks for 512, extensions for more
-const LONGEST_LINE = 1_000; //     RFC 5321, 4.5.3.1.6, with the line end
-const MOST_RECIPIENTS = 1_000; //  as Postfix
+const MAX_MAIL_BYTES = 10_485_760; // as in Postfix
+const MAX_COMMAND_BYTES = 2_048; //   RFC 5321 requires 512, extensions more
+const MAX_LINE_BYTES = 1_000; //      RFC 5321, 4.5.3.1.6, with CR LF
+const MAX_RECIPIENTS = 1_000; //      as in Postfix
 
 class SmtpSink extends AsyncChat {
   readonly #mbox: string;
-  #tls: ReturnType<typeof serverTls> | null; // not yet begun
+  #tls: ReturnType<typeof serverTls> | null; // null without a certificate, or once used
   #helo = "";
   #from: string | null = null;
   #recipients = 0;
-  #content: string[] | null = null; // the lines of a mail that is coming, one char a byte
+  #content: string[] | null = null; // lines of the current mail, one char a byte
   #size = 0;
   #fault = "";
 
   constructor(conn: Deno.Conn, mbox: string, tls: ReturnType<typeof serverTls> | null) {
-    super(conn, { idleTimeoutMs: 300_000, maxFrameBytes: LONGEST_COMMAND }); // RFC 5321, 4.5.3.2.7: five minutes
+    super(conn, { idleTimeoutMs: 300_000, maxFrameBytes: MAX_COMMAND_BYTES }); // RFC 5321, 4.5.3.2.7: five minutes
     this.#mbox = mbox;
     this.#tls = tls;
   }
 
   protected override handleConnect() {
-    // Lines end in CR LF and nothing else: who takes "\n.\r\n" for the end of a mail lets others smuggle a second one in.
+    // Lines end in CR LF only: a server that accepts "\n.\r\n" as the end of a mail is open to SMTP smuggling.
     this.setTerminator("\r\n", { onTooLong: "discard" });
     this.push("220 sink ESMTP\r\n");
   }
@@ -63,7 +63,7 @@ class SmtpSink extends AsyncChat {
       case "EHLO":
         [this.#helo, this.#from] = [rest, null];
         return this.push(
-          `250-sink\r\n250-SIZE ${LARGEST_MAIL}\r\n250-PIPELINING\r\n250-8BITMIME\r\n` +
+          `250-sink\r\n250-SIZE ${MAX_MAIL_BYTES}\r\n250-PIPELINING\r\n250-8BITMIME\r\n` +
             `${this.#tls ? "250-STARTTLS\r\n" : ""}250 ENHANCEDSTATUSCODES\r\n`,
         );
       case "STARTTLS":
@@ -75,14 +75,14 @@ class SmtpSink extends AsyncChat {
         const size = Number(/ SIZE=([0-9]{1,20})\b/i.exec(parameters ?? "")?.[1] ?? 0);
         if (this.#helo === "") return this.push("503 5.5.1 EHLO first\r\n");
         if (from === undefined) return this.push("501 5.5.4 MAIL FROM:<address> is wanted\r\n");
-        if (size > LARGEST_MAIL) return this.push("552 5.3.4 Too much mail\r\n");
+        if (size > MAX_MAIL_BYTES) return this.push("552 5.3.4 Too much mail\r\n");
         [this.#from, this.#recipients] = [from, 0];
         return this.push("250 2.1.0 Ok\r\n");
       }
       case "RCPT":
         if (this.#from === null) return this.push("503 5.5.1 MAIL first\r\n");
         if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
-        if (this.#recipients === MOST_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
+        if (this.#recipients === MAX_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
         this.#recipients++;
         return this.push("250 2.1.5 Ok\r\n");
       case "DATA":
@@ -103,7 +103,7 @@ class SmtpSink extends AsyncChat {
     this.push("502 5.5.1 Unknown command\r\n");
   }
 
-  /** RFC 3207, 4.2: what was said before does not count. */
+  /** Upgrades to TLS and forgets what the client sent before (RFC 3207, 4.2). */
   async #startTls(tls: ReturnType<typeof serverTls>): Promise<void> {
     [this.#tls, this.#helo, this.#from] = [null, "", null];
     await this.startTls(tls);
@@ -112,10 +112,10 @@ class SmtpSink extends AsyncChat {
   #contentLine(line: string): void | Promise<void> {
     if (line === ".") return this.#endOfMail();
     this.#size += line.length + 2;
-    // RFC 5321, 2.3.8: a CR or LF alone has no place in a mail. What others make of them differs, so it is refused.
+    // RFC 5321, 2.3.8 forbids a lone CR or LF in a mail. Servers interpret them differently, so they are rejected.
     if (/[\r\n]/.test(line)) this.#fault ||= "550 5.6.0 A line ends in CR LF, and has none inside";
-    if (line.length + 2 > LONGEST_LINE + 1) this.#fault ||= "552 5.3.4 Line too long";
-    if (this.#size > LARGEST_MAIL) this.#fault ||= "552 5.3.4 Too much mail";
+    if (line.length + 2 > MAX_LINE_BYTES + 1) this.#fault ||= "552 5.3.4 Line too long";
+    if (this.#size > MAX_MAIL_BYTES) this.#fault ||= "552 5.3.4 Too much mail";
     if (this.#fault === "") this.#content!.push(line.startsWith(".") ? line.slice(1) : line);
     else this.#content = [];
   }
@@ -126,7 +126,7 @@ class SmtpSink extends AsyncChat {
     [this.#content, this.#from] = [null, null];
     if (this.#fault !== "") return this.push(`${this.#fault}\r\n`);
     const mail = `From ${from} ${new Date().toUTCString()}\n${lines.join("\n")}\n\n`;
-    // One write that appends is whole, whatever the other chats write meanwhile.
+    // One appending write is atomic: mails from other chats do not interleave.
     await Deno.writeFile(this.#mbox, Uint8Array.from(mail, (char) => char.charCodeAt(0)), { append: true });
     this.push("250 2.0.0 Ok: kept\r\n");
   }

@@ -5,7 +5,7 @@ import { getEventListeners } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { FakeClock, type MemoryConn, memoryPair } from "../testing/mod.ts";
-import { Recorder, turns } from "../tests/recorder.ts";
+import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
 import type { ConnServerOptions, Servable } from "./types.ts";
 
@@ -149,24 +149,24 @@ Deno.test("handshakes count towards maxConnections until they fail or their chat
   const counts = () => ({ accepts: listener.accepts, handshakes: handshakes.length, open: server.connections });
   const clients = [1, 2, 3].map(() => connect());
   const [first, second, third] = clients as [MemoryConn, MemoryConn, MemoryConn];
-  await turns();
+  await flushMicrotasks();
   assertEquals(counts(), { accepts: 1, handshakes: 1, open: 0 });
   handshakes[0]!.resolve();
   assertEquals(await first.receiveText(2), "hi");
-  await turns();
+  await flushMicrotasks();
   assertEquals(counts(), { accepts: 1, handshakes: 1, open: 1 });
 
   let next = started.promise;
   first.close();
   await next;
-  await turns();
+  await flushMicrotasks();
   assertEquals(counts(), { accepts: 2, handshakes: 2, open: 0 });
 
   next = started.promise;
   const fault = new Error("no");
   handshakes[1]!.reject(fault);
   await next;
-  await turns();
+  await flushMicrotasks();
   assertEquals({ ...counts(), errors, second: await second.receiveText() }, {
     accepts: 3,
     handshakes: 3,
@@ -214,7 +214,7 @@ Deno.test("stats are final when a server has finished, also when a stuck hook en
   });
   answer.resolve();
   await chats[1]!.run(); // is over now
-  await turns();
+  await flushMicrotasks();
   assertEquals(chats[1]!.events, ["connect", "frame a", "close"]);
   assertEquals(server.stats, final);
   slow.close();

@@ -4,8 +4,8 @@ import type { ServerStats } from "./types.ts";
 import { AsyncChat, HandshakeTimeoutError, ProxyHeaderError, serve, type ServeOptions } from "../mod.ts";
 import { readProxyHeader } from "./proxy_protocol.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { hasNet } from "../tests/permissions.ts";
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
 const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
 const LINE = bytes("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n");
@@ -141,7 +141,7 @@ async function read(conn: Deno.Conn): Promise<string> {
 
 Deno.test({
   name: "serve() shows a chat the address of the proxy's client, and the bytes behind the header first",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, errors } = proxied();
     assertEquals(await ask(port, concat([LINE, bytes("one\n")])), "192.0.2.1 one\n");
@@ -155,7 +155,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends one connection for a bad header, tells onError why, and goes on",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, nextError } = proxied();
     const bad: [Uint8Array, string][] = [
@@ -179,7 +179,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() closes what does not come from a trusted proxy, unread",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, nextError } = proxied({ proxyProtocol: { trusted: ["192.0.2.0/24"] } });
     assertEquals(await ask(port, LINE, bytes("hello\n")), "");
@@ -192,7 +192,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() takes in others while a header is awaited, and ends that wait in time",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const clock = new FakeClock();
     const { server, port, nextError } = proxied({ clock });
@@ -213,7 +213,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts connections whose header is awaited to maxConnections, and closes them when it stops",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port, errors } = proxied({ maxConnections: 1 });
     using silent = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -238,7 +238,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts the clients' addresses to maxConnectionsPerAddress, not the proxy's",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const { server, port } = proxied({ maxConnectionsPerAddress: 1, refusal: "full\n" });
     using first = await Deno.connect({ hostname: "127.0.0.1", port });

@@ -5,7 +5,9 @@ import { ConnServer } from "./conn_server.ts";
 import { serve } from "./serve.ts";
 import { AsyncChat } from "../mod.ts";
 import { FakeClock } from "../testing/mod.ts";
-import { turns } from "../tests/recorder.ts";
+import { local, portOf } from "../tests/local_server.ts";
+import { hasNet } from "../tests/permissions.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 
 /** A connection that hears nothing, keeps what it is told, and knows whether it was closed. */
 class FakeConn implements ChatConn {
@@ -112,10 +114,10 @@ function fault(name: string, code: string) {
 Deno.test("serve() runs a chat on each connection and counts those that are open", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, server.connections], [2, 2]);
   chats[0]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(server.connections, 1);
   await server.shutdown();
   assertEquals([server.connections, listener.closed], [0, true]);
@@ -124,7 +126,7 @@ Deno.test("serve() runs a chat on each connection and counts those that are open
 Deno.test("serve() goes on at once after a connection that was reset while it waited", async () => {
   const { listener, clock, chats, errors, server } = fakeServer();
   listener.offer(fault("NotConnected", "ENOTCONN"), fault("ConnectionReset", "ECONNRESET"), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, errors.length, clock.pending], [1, 2, 0]);
   await server.shutdown();
 });
@@ -134,25 +136,25 @@ Deno.test("serve() backs off from 5 ms to 1 s while the system is short of files
   const pauses: number[] = [];
   for (let i = 0; i < 10; i++) {
     listener.offer(fault("Error", "EMFILE"));
-    await turns();
+    await flushMicrotasks();
     const before = listener.accepts;
     let pause = 0;
     while (listener.accepts === before) {
       clock.advance(1);
       pause++;
-      await turns(5);
+      await flushMicrotasks(5);
     }
     pauses.push(pause);
   }
   assertEquals(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   listener.offer(fault("Error", "ENFILE"));
-  await turns();
+  await flushMicrotasks();
   clock.advance(5); // the series begins anew after a success
-  await turns();
+  await flushMicrotasks();
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, errors.length, clock.pending], [2, 11, 0]);
   await server.shutdown();
 });
@@ -160,10 +162,10 @@ Deno.test("serve() backs off from 5 ms to 1 s while the system is short of files
 Deno.test("serve() tries again without waiting when a connection ends while it is short of files", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), fault("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(listener.accepts, 2);
   chats[0]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(listener.accepts, 3);
   await server.shutdown();
 });
@@ -171,10 +173,10 @@ Deno.test("serve() tries again without waiting when a connection ends while it i
 Deno.test("serve() takes in no more than maxConnections; the next comes in when one has ended", async () => {
   const { listener, chats, server } = fakeServer({ maxConnections: 2 });
   listener.offer(new FakeConn(), new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, listener.accepts], [2, 2]);
   chats[1]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, listener.accepts], [3, 3]);
   await server.shutdown();
 });
@@ -188,7 +190,7 @@ Deno.test("serve() closes a connection that no chat could be made for, tells onE
   });
   const conn = new FakeConn();
   listener.offer(conn, new FakeConn());
-  await turns();
+  await flushMicrotasks();
   assertEquals([conn.closed, errors, chats.length], [true, [boom], 1]);
   await server.shutdown();
 });
@@ -205,9 +207,9 @@ Deno.test("serve() survives a chat whose run() rejects, and an onError that thro
       },
     });
     listener.offer(new FakeConn());
-    await turns();
+    await flushMicrotasks();
     chats[0]!.over.reject(new Error("never to happen"));
-    await turns();
+    await flushMicrotasks();
     assertEquals([printed, server.connections], [[["Uncaught in onError:", boom]], 0]);
     await server.shutdown();
   } finally {
@@ -224,7 +226,7 @@ Deno.test("serve() reports to console.error unless it is given onError", async (
     const server = new ConnServer(listener, {}, () => new FakeChat());
     const reset = fault("ConnectionReset", "ECONNRESET");
     listener.offer(reset);
-    await turns();
+    await flushMicrotasks();
     await server.shutdown();
     assertEquals(printed, [["Cannot serve a connection:", reset]]);
   } finally {
@@ -239,14 +241,14 @@ Deno.test("ChatServer.shutdown() has every chat send its last words and waits fo
     return chat;
   });
   listener.offer(new FakeConn(), new FakeConn());
-  await turns();
+  await flushMicrotasks();
   let finished = false;
   const over = server.shutdown().then(() => finished = true);
   server.shutdown(); // a second call changes nothing
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.map(({ told }) => told), finished], [[["closeWhenDone"], ["closeWhenDone"]], false]);
   chats[0]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals([server.connections, finished], [1, false]);
   chats[1]!.over.resolve();
   await over;
@@ -260,7 +262,7 @@ Deno.test("ChatServer.shutdown() closes at the deadline who is not done, and doe
     return chat;
   });
   listener.offer(new FakeConn());
-  await turns();
+  await flushMicrotasks();
   const over = server.shutdown();
   clock.advance(999);
   assertEquals(chats[0]!.told, ["closeWhenDone"]);
@@ -277,7 +279,7 @@ Deno.test("serve() closes everything at once when its signal is aborted, before 
     if (early) controller.abort();
     const { listener, clock, chats, server } = fakeServer({ signal: controller.signal });
     if (!early) listener.offer(new FakeConn());
-    await turns();
+    await flushMicrotasks();
     controller.abort();
     await server.finished;
     assertEquals([listener.closed, chats.map(({ told }) => told)], [true, early ? [] : [["close"]]]);
@@ -289,7 +291,7 @@ Deno.test("serve() closes everything at once when its signal is aborted, before 
 Deno.test("serve() stops in the middle of a pause", async () => {
   const { listener, clock, server } = fakeServer();
   listener.offer(fault("Error", "EMFILE"));
-  await turns();
+  await flushMicrotasks();
   assertEquals(clock.pending, 1);
   await server.shutdown();
   assertEquals(clock.pending, 0);
@@ -298,7 +300,7 @@ Deno.test("serve() stops in the middle of a pause", async () => {
 Deno.test("serve() closes a connection that came in while it stopped", async () => {
   const { listener, chats, server } = fakeServer();
   const conn = new FakeConn();
-  await turns();
+  await flushMicrotasks();
   listener.offer(conn);
   await server.shutdown();
   assertEquals([conn.closed, chats.length], [true, 0]);
@@ -316,7 +318,7 @@ Deno.test("serve() refuses more than maxConnectionsPerAddress, with its last wor
   const { listener, clock, chats, server } = fakeServer({ maxConnectionsPerAddress: 2, refusal: "421 Too many\r\n" });
   const conns = ["a", "a", "a", "b"].map((address) => new FakeConn(address));
   listener.offer(...conns);
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, server.stats.refused], [3, 1]);
   assertEquals(conns.map(({ written, closed }) => [written, closed]), [
     ["", false],
@@ -327,9 +329,9 @@ Deno.test("serve() refuses more than maxConnectionsPerAddress, with its last wor
   clock.advance(2_000); // it hears its last words for so long, as it does not end by itself
   assertEquals(conns[2]!.closed, true);
   chats[0]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   listener.offer(new FakeConn("a"));
-  await turns();
+  await flushMicrotasks();
   assertEquals([chats.length, server.connections, clock.pending], [4, 3, 0]);
   await server.shutdown();
 });
@@ -338,14 +340,14 @@ Deno.test("serve() just closes what it refuses when there are no last words, or 
   const { listener, server } = fakeServer({ maxConnectionsPerAddress: 1 });
   const silent = new FakeConn();
   listener.offer(new FakeConn(), silent);
-  await turns();
+  await flushMicrotasks();
   assertEquals([silent.closed, silent.written], [true, ""]);
   await server.shutdown();
 
   const flooded = fakeServer({ maxConnectionsPerAddress: 1, refusal: new TextEncoder().encode("no") });
   const flood = Array.from({ length: 102 }, () => new FakeConn());
   flooded.listener.offer(...flood);
-  await turns(2_000);
+  await flushMicrotasks(2_000);
   assertEquals(flood.map(({ written }) => written).filter(Boolean).length, 100);
   assertEquals(flood.filter(({ closed }) => closed).length, 1);
   await flooded.server.shutdown();
@@ -355,7 +357,7 @@ Deno.test("serve() just closes what it refuses when there are no last words, or 
 Deno.test("ChatServer.stats counts what is open and what is over", async () => {
   const { listener, chats, server } = fakeServer();
   listener.offer(new FakeConn(), new FakeConn(), new FakeConn(), fault("ConnectionReset", "ECONNRESET"));
-  await turns();
+  await flushMicrotasks();
   const counts = [{ bytesReceived: 1, bytesSent: 10, framesReceived: 100 }, {}, { bytesReceived: 2 }];
   counts.forEach((count, i) => Object.assign(chats[i]!, count));
   const expected = { accepted: 3, refused: 0, acceptErrors: 1, bytesReceived: 3, bytesSent: 10, framesReceived: 100 };
@@ -363,7 +365,7 @@ Deno.test("ChatServer.stats counts what is open and what is over", async () => {
   Object.assign(chats[1]!, { closeReason: fault("BrokenPipe", "EPIPE") });
   chats[0]!.over.resolve();
   chats[1]!.over.resolve();
-  await turns();
+  await flushMicrotasks();
   assertEquals(server.stats, { ...expected, open: 1, closes: { done: 1, BrokenPipe: 1 } });
   await server.shutdown();
   assertEquals(server.stats, { ...expected, open: 0, closes: { done: 2, BrokenPipe: 1 } });
@@ -387,9 +389,6 @@ Deno.test("serve() refuses limits that are none", () => {
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
 
-const net = (await Deno.permissions.query({ name: "net", host: "127.0.0.1" })).state === "granted";
-const local = { hostname: "127.0.0.1", port: 0 };
-
 class Echo extends AsyncChat {
   protected override handleConnect() {
     this.setTerminator("\n");
@@ -398,8 +397,6 @@ class Echo extends AsyncChat {
     this.push(`${this.takeText()}\n`);
   }
 }
-
-const portOf = (server: { addr: Deno.Addr }) => (server.addr as Deno.NetAddr).port;
 
 /** Sends a line to an echo server and gives back what comes. */
 async function ask(port: number, line: string): Promise<string> {
@@ -411,7 +408,7 @@ async function ask(port: number, line: string): Promise<string> {
 
 Deno.test({
   name: "serve() serves many connections over TCP, and can listen again on its port once finished",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const listened: Deno.Addr[] = [];
     const server = serve(
@@ -430,7 +427,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() survives clients that connect and are gone at once",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve({ ...local, onError: () => {} }, (conn) => new Echo(conn));
     for (let i = 0; i < 200; i++) (await Deno.connect({ hostname: "127.0.0.1", port: portOf(server) })).close();
@@ -440,7 +437,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts addresses, and its refusal arrives although the client has sent something",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     const options = { ...local, maxConnectionsPerAddress: 1, refusal: "421 Too many\n" };
     await using server = serve(options, (conn) => new Echo(conn));
@@ -455,7 +452,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() throws what Deno.listen throws, and closes the listener when onListen throws",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     await using server = serve(local, (conn) => new Echo(conn));
     const port = portOf(server);
@@ -476,7 +473,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends a chat that has no terminator, and serves the next",
-  ignore: !net,
+  ignore: !hasNet,
   async fn() {
     class Unset extends AsyncChat {
       protected override foundTerminator() {}

@@ -6,7 +6,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { canRun, type Certificate, hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { type Certificate, makeCertificate } from "../tests/certificates.ts";
+import { serveLocally } from "../tests/local_server.ts";
+import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 import { AsyncChat, type ChatConn, HandshakeTimeoutError, serve, type ServeOptions } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
 
@@ -43,25 +45,8 @@ class Ask extends Echo {
   }
 }
 
-/** A server over TLS, its chats in order, and what its onError was told. */
-function serveTls(certificate: Certificate, options: Partial<ServeOptions> = {}) {
-  const chats: Echo[] = [];
-  let told = Promise.withResolvers<unknown>();
-  let begun = Promise.withResolvers<Echo>();
-  const { cert, key } = certificate;
-  const onError = (error: unknown) => told.resolve(error);
-  const server = serve({ hostname: "127.0.0.1", port: 0, cert, key, onError, ...options }, (conn) => {
-    const chat = new Echo(conn);
-    chats.push(chat);
-    begun.resolve(chat);
-    return chat;
-  });
-  return {
-    server,
-    port: (server.addr as Deno.NetAddr).port,
-    nextError: () => told.promise.finally(() => told = Promise.withResolvers()),
-    nextChat: () => begun.promise.finally(() => begun = Promise.withResolvers()),
-  };
+function serveTls({ cert, key }: Certificate, options: Partial<ServeOptions> = {}) {
+  return serveLocally((conn) => new Echo(conn), { cert, key, ...options });
 }
 
 /** Shows that a server still answers. */
@@ -78,7 +63,7 @@ async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
 
 Deno.test({
   name: "serve() speaks TLS, a chat is its client, and both see that it ended well",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -95,7 +80,7 @@ Deno.test({
 
 Deno.test({
   name: "AsyncChat is told of an end that TLS was not told of: what came may have been cut off",
-  ignore: !hasCertificates || !canRun("python3"),
+  ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -129,7 +114,7 @@ exec(sys.argv[3])
 
 Deno.test({
   name: "serve() answers openssl s_client, which checks its certificate",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextChat } = serveTls(certificate);
@@ -154,7 +139,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() ends one connection for a failed handshake, tells onError why, and goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     using other = makeCertificate();
@@ -188,7 +173,7 @@ Deno.test({
 
 Deno.test({
   name: "a client of an expired certificate, or of one for another name, fails clearly; the server goes on",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using expired = makeCertificate(-1);
     const { server, port, nextError } = serveTls(expired);
@@ -214,7 +199,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() takes in others during a handshake, and ends one that takes too long",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const clock = new FakeClock();
@@ -237,7 +222,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() counts connections in their handshake to maxConnectionsPerAddress, and just closes one too many",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
     const { server, port, nextError } = serveTls(certificate, { maxConnectionsPerAddress: 1, refusal: "full\n" });
@@ -254,7 +239,7 @@ Deno.test({
 
 Deno.test({
   name: "serve() refuses a key that does not fit its certificate, and what is no PEM, at once",
-  ignore: !hasCertificates,
+  ignore: !hasNet || !hasCertificates,
   fn() {
     using one = makeCertificate();
     using two = makeCertificate();

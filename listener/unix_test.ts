@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertStringIncludes, assertThr
 import { AsyncChat, serve, type ServeOptions } from "../mod.ts";
 import { serveGreeter } from "../server.ts";
 import { memoryPair } from "../testing/mod.ts";
-import { canRun } from "../tools/certificate.ts";
+import { canRun, granted } from "../tests/permissions.ts";
 
 class Echo extends AsyncChat {
   protected override handleConnect() {
@@ -15,11 +15,8 @@ class Echo extends AsyncChat {
 
 /** Deno allows Unix sockets one by one: the task "test" names this one. */
 const path = `${Deno.cwd()}/.socket`;
-const allowed = Deno.build.os !== "windows" && ([
-  { name: "read", path },
-  { name: "write", path },
-  { name: "net", host: `unix:${path}` },
-] as const).every((permission) => Deno.permissions.querySync(permission).state === "granted");
+const allowed = Deno.build.os !== "windows" &&
+  granted({ name: "read", path }, { name: "write", path }, { name: "net", host: `unix:${path}` });
 
 async function ask(): Promise<string> {
   using conn = await Deno.connect({ transport: "unix", path });

@@ -13,41 +13,47 @@ import {
 } from "./http_head.ts";
 import { serve, type ServeOptions } from "../listener/serve.ts";
 
-/** The port that the greeter serves on unless told otherwise. */
+/** The default port. */
 export const DEFAULT_PORT = 8888;
-/** The longest request head in bytes: Node's and h11's. */
-const LONGEST_HEAD = 16_384;
-/** The longest content that is skipped to keep a connection, in bytes: nginx's `client_max_body_size`. */
-const LONGEST_CONTENT = 1_048_576;
+/** Limit of a request head, as in Node and h11. */
+const MAX_HEAD_BYTES = 16_384;
+/** Limit of content that is skipped to keep a connection, as nginx's `client_max_body_size`. */
+const MAX_CONTENT_BYTES = 1_048_576;
 
-/** How long a connection is kept for another request: nginx's `keepalive_timeout` is 75 s, Apache's 5 s. */
+/** How long an idle connection is kept. nginx's `keepalive_timeout` is 75 s, Apache's 5 s. */
 const IDLE_TIMEOUT_MS = 60_000;
-/** How long a head may take, or its content: Apache's `RequestReadTimeout` for a head is 20 to 40 s. */
+/** Time limit of a head, and of its content. Apache's `RequestReadTimeout` for a head is 20 to 40 s. */
 const HEAD_TIMEOUT_MS = 30_000;
-/** A machine's first limit on open files is most often 1024; whoever raises it raises this too. */
-const MOST_CONNECTIONS = 1_000;
+/** Stays below the usual limit of 1024 open files. */
+const MAX_CONNECTIONS = 1_000;
 
-/** An empty line ends a head. Those with a bare LF are no lines, but waiting on behind one would leave the client waiting too. */
 const EMPTY_LINE = "\r\n\r\n";
+/** Ends of a head. Those with a bare LF are errors, recognized so that the client gets an answer at once. */
 const HEAD_ENDS = [EMPTY_LINE, "\n\r\n", "\n\n"];
 
-/** How a greeter behaves. */
+/** Options of a {@linkcode Greeter}. */
 export interface GreeterOptions extends ChatOptions {
-  /** Called with a line about each request that was answered, as `127.0.0.1:50412 GET /kongxx 200`. */
+  /** Called with a line for each answered request, such as `127.0.0.1:50412 GET /kongxx 200`. */
   onAnswer?: (line: string) => void;
 }
 
-/** Greets on one connection: HTTP/1.0 and 1.1, persistent and pipelined. */
+/**
+ * Answers the requests of one connection: HTTP/1.0 and 1.1, persistent and pipelined.
+ *
+ * When a client ends its side within a head, it gets a 400; an idle one is closed without an answer. A head above
+ * 16,384 bytes is a 431 (414 when its target does not end), content above 1 MiB a 413, and a request that takes more
+ * than 30 s a 408.
+ */
 export class Greeter extends AsyncChat {
   readonly #onAnswer: ((line: string) => void) | undefined;
-  #headBegun = false;
-  #request: RequestHead | null = null; // whose content is being skipped
+  #inHead = false;
+  #skipping: RequestHead | null = null; // its content is being skipped
 
   /**
-   * Makes a greeter over a connection, which it owns from here on.
+   * Creates a greeter over a connection, and takes ownership of it.
    *
    * @param conn The connection.
-   * @param options Limits; the request head has its own.
+   * @param options Limits of the chat. `maxFrameBytes` does not apply: heads and content have limits of their own.
    */
   constructor(conn: ChatConn, options: GreeterOptions = {}) {
     super(conn, { idleTimeoutMs: IDLE_TIMEOUT_MS, frameTimeoutMs: HEAD_TIMEOUT_MS, ...options });
@@ -55,80 +61,80 @@ export class Greeter extends AsyncChat {
     this.#expectHead();
   }
 
-  /** Gathers a request's head; its content is dropped. */
+  /** Collects a request head; drops content. */
   protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number): void {
-    if (this.#request !== null) return;
-    // No method begins with a byte like this, but a TLS handshake does. A lone CR LF may come first (RFC 9112, 2.2).
-    if (!this.#headBegun && buffer[start]! < 0x21 && buffer[start] !== 0x0d) {
-      return this.#refuse({ status: 400, problem: "this is no HTTP" });
+    if (this.#skipping !== null) return;
+    // A TLS handshake begins with such a byte, a method never does. RFC 9112, 2.2 allows one CR LF before the request.
+    if (!this.#inHead && buffer[start]! < 0x21 && buffer[start] !== 0x0d) {
+      return this.#reject({ status: 400, problem: "not an HTTP request" });
     }
-    this.#headBegun = true;
+    this.#inHead = true;
     super.collectIncomingRange(buffer, start, end);
   }
 
-  /** A head has come, or the content behind it. */
+  /** Answers a complete head, or a request whose content has been skipped. */
   protected override foundTerminator(): void {
-    if (this.#request !== null) {
-      const request = this.#request;
+    if (this.#skipping !== null) {
+      const request = this.#skipping;
       this.#expectHead();
       return this.#answer(request);
     }
     const bytes = this.takeData();
-    this.#headBegun = false;
+    this.#inHead = false;
     if (this.matchedTerminator!.length !== EMPTY_LINE.length) {
-      return this.#refuse({ status: 400, problem: "a line ends with a bare LF" });
+      return this.#reject({ status: 400, problem: "a line ends with a bare LF" });
     }
-    if (bytes.length === 0) return; // empty lines before a request are skipped (RFC 9112, 2.2)
+    if (bytes.length === 0) return; // an empty line before a request (RFC 9112, 2.2)
     const head = parseRequestHead(bytes);
-    if (isFault(head)) return this.#refuse(head);
+    if (isFault(head)) return this.#reject(head);
     if (head.method !== "GET" && head.method !== "HEAD") {
-      return this.#refuse({ status: 405, problem: `the method is ${head.method}` }, head);
+      return this.#reject({ status: 405, problem: `unsupported method ${head.method}` }, head);
     }
     if (head.contentLength === 0) return this.#answer(head);
-    if (head.contentLength > LONGEST_CONTENT) {
-      return this.#refuse({ status: 413, problem: `the content is longer than ${LONGEST_CONTENT} bytes` }, head);
+    if (head.contentLength > MAX_CONTENT_BYTES) {
+      return this.#reject({ status: 413, problem: `content too long, limit is ${MAX_CONTENT_BYTES} bytes` }, head);
     }
     if (head.expectsContinue) this.push("HTTP/1.1 100 Continue\r\n\r\n");
-    this.#request = head;
-    this.setTerminator(head.contentLength, { maxFrameBytes: LONGEST_CONTENT });
+    this.#skipping = head;
+    this.setTerminator(head.contentLength, { maxFrameBytes: MAX_CONTENT_BYTES });
   }
 
-  /** A head that does not end is refused: for its target if that does not end either. */
+  /** Rejects a head above the limit, with a 414 if even its first line is. */
   protected override frameTooLong(): void {
     const inTarget = !this.takeText().trimStart().includes("\r\n");
-    this.#refuse(
+    this.#reject(
       inTarget
-        ? { status: 414, problem: `the request line is longer than ${LONGEST_HEAD} bytes` }
-        : { status: 431, problem: `the head is longer than ${LONGEST_HEAD} bytes` },
+        ? { status: 414, problem: `request line too long, limit is ${MAX_HEAD_BYTES} bytes` }
+        : { status: 431, problem: `request head too long, limit is ${MAX_HEAD_BYTES} bytes` },
     );
   }
 
-  /** A client that does not finish its request is told so; one that only keeps its connection is let go quietly. */
+  /** Answers an unfinished request with a 408, and closes an idle connection without an answer. */
   protected override handleTimeout(error: ChatTimeoutError): void {
     if (error.kind === "write") return this.close(error);
-    if (!this.#headBegun && this.#request === null) return this.closeWhenDone();
-    this.#refuse({ status: 408, problem: `the request has not ended in ${error.limitMs} ms` });
+    if (!this.#inHead && this.#skipping === null) return this.closeWhenDone();
+    this.#reject({ status: 408, problem: `request incomplete after ${error.limitMs} ms` });
   }
 
-  /** A client that goes in the middle of a head is told; one that sent nothing, as browsers' spare connections do, is not. */
+  /** Answers a partial head with a 400. Closes a connection without one silently: browsers open spare connections. */
   protected override handleEof(): void {
-    if (this.#headBegun) this.#refuse({ status: 400, problem: "the head does not end" });
+    if (this.#inHead) this.#reject({ status: 400, problem: "request head incomplete" });
     else this.closeWhenDone();
   }
 
   #expectHead(): void {
-    this.#request = null;
-    this.setTerminator(HEAD_ENDS, { maxFrameBytes: LONGEST_HEAD });
+    this.#skipping = null;
+    this.setTerminator(HEAD_ENDS, { maxFrameBytes: MAX_HEAD_BYTES });
   }
 
   #answer(request: RequestHead): void {
     const path = decodePath(request.target);
-    if (typeof path !== "string") return this.#refuse(path, request);
+    if (typeof path !== "string") return this.#reject(path, request);
     this.#respond(request, 200, greeting(path.slice(1) || "world"), request.keepAlive);
   }
 
-  /** Answers with a fault, and ends the connection: what follows a request that was not understood cannot be either. */
-  #refuse(fault: HttpFault, request?: RequestHead): void {
+  /** Answers with an error and closes: bytes behind a request that was not understood have no known meaning. */
+  #reject(fault: HttpFault, request?: RequestHead): void {
     const title = `${fault.status} ${reasonPhrase(fault.status)}`;
     const page = `<html>\r\n<body>\r\n${escapeHtml(`${title}: ${fault.problem}`)}\r\n</body>\r\n</html>\r\n`;
     this.#respond(request, fault.status, page, false);
@@ -149,34 +155,34 @@ export class Greeter extends AsyncChat {
     this.push(request?.method === "HEAD" ? head : head + page);
     if (!keepAlive) this.closeWhenDone();
     if (this.#onAnswer === undefined) return;
-    const asked = request === undefined ? "- -" : `${request.method} ${printable(request.target)}`;
-    this.#onAnswer(`${formatAddr(this.conn.remoteAddr)} ${asked} ${status}`);
+    const line = request === undefined ? "- -" : `${request.method} ${printable(request.target)}`;
+    this.#onAnswer(`${formatAddr(this.conn.remoteAddr)} ${line} ${status}`);
   }
 }
 
 /**
- * Serves the greeter.
+ * Serves the greeter: accepts connections and runs a {@linkcode Greeter} on each.
  *
- * @param options As for `serve`; by default the port is 8888, the address `localhost`, and there are 1,000 connections at most.
+ * @param options As for `serve`. Defaults: port 8888, hostname `localhost`, 1,000 connections at most.
  * @returns The running server.
- * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
+ * @throws {Deno.errors.AddrInUse} when the port is in use; other errors of `Deno.listen` pass through
  */
 export function serveGreeter(options: Partial<ServeOptions> & GreeterOptions = {}): ChatServer {
   const where = options.path === undefined ? { port: DEFAULT_PORT, hostname: "localhost" } : {};
-  return serve({ ...where, maxConnections: MOST_CONNECTIONS, ...options }, (conn) => new Greeter(conn, options));
+  return serve({ ...where, maxConnections: MAX_CONNECTIONS, ...options }, (conn) => new Greeter(conn, options));
 }
 
 const encoder = new TextEncoder();
 
-/** How many bytes a text is as UTF-8. */
+/** The length of a text in bytes of UTF-8. */
 function byteLength(text: string): number {
   return BEYOND_ASCII.test(text) ? encoder.encode(text).length : text.length;
 }
 
-// deno-lint-ignore no-control-regex -- they are ASCII too
+// deno-lint-ignore no-control-regex -- control characters are ASCII
 const BEYOND_ASCII = /[^\x00-\x7f]/;
 
-/** Byte for byte the page of the first greeter, which was written with asyncore. */
+/** The page of the original greeter, written with asyncore, byte for byte. */
 function greeting(name: string): string {
   return `<html>\r\n<body>\r\nHello ${escapeHtml(name)}! \r\n</body>\r\n</html>\r\n`;
 }
@@ -190,7 +196,7 @@ function escapeHtml(text: string): string {
 let dateSecond = 0;
 let dateText = "";
 
-/** The time as RFC 9110, 5.6.7 wants it; made once a second. */
+/** The time in the format of RFC 9110, 5.6.7; formatted once a second. */
 function httpDate(): string {
   const second = Math.floor(Date.now() / 1000);
   if (second !== dateSecond) {
@@ -200,7 +206,7 @@ function httpDate(): string {
   return dateText;
 }
 
-/** A target as it may be shown on a terminal: what is beyond ASCII may be a control sequence there. */
+/** Escapes a target for a terminal, where bytes beyond ASCII may be control sequences. */
 function printable(target: string): string {
   return target.replace(/[^\x21-\x7e]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -15,13 +15,13 @@ function parse(head: string) {
   return parseRequestHead(encoder.encode(head));
 }
 
-/** The status that a head is refused with; 0 when it is taken. */
+/** The status of the fault; 0 when parsing succeeds. */
 function statusOf(head: string): number {
   const result = parse(head);
   return isFault(result) ? result.status : 0;
 }
 
-Deno.test("parseRequestHead() reads method, target, version and what the fields say", () => {
+Deno.test("parseRequestHead() parses method, target, version and the known fields", () => {
   const plain: RequestHead = {
     method: "GET",
     target: "/kongxx",
@@ -47,7 +47,7 @@ Deno.test("parseRequestHead() reads method, target, version and what the fields 
   assertEquals(parse("GET /kongxx HTTP/1.0\r\nExpect: 100-continue"), { ...plain, minorVersion: 0, keepAlive: false });
 });
 
-Deno.test("parseRequestHead() refuses what has been used to smuggle requests, and what is merely wrong", () => {
+Deno.test("parseRequestHead() rejects shapes of request smuggling, and malformed heads", () => {
   const host = "GET / HTTP/1.1\r\nHost: h";
   const expected: [string, number][] = [
     // the request line
@@ -120,7 +120,7 @@ Deno.test("parseRequestHead() is linear in long runs of spaces", () => {
   assertEquals(statusOf(`GET / HTTP/1.1\r\nHost: h\r\nX: a${" ".repeat(16_000)}b`), 0);
 });
 
-Deno.test("parseRequestHead() takes any bytes without throwing", () => {
+Deno.test("parseRequestHead() never throws, whatever the bytes", () => {
   const line = fc.constantFrom(
     "GET / HTTP/1.1",
     "Host: h",
@@ -138,7 +138,7 @@ Deno.test("parseRequestHead() takes any bytes without throwing", () => {
   }));
 });
 
-Deno.test("decodePath() decodes UTF-8, drops the query, and takes a proxy's absolute form", () => {
+Deno.test("decodePath() decodes UTF-8, drops the query, and accepts the absolute form", () => {
   const expected: [string, string | number][] = [
     ["/kongxx", "/kongxx"],
     ["/", "/"],
@@ -169,18 +169,18 @@ Deno.test("decodePath() decodes UTF-8, drops the query, and takes a proxy's abso
     const path = decodePath(target);
     assertEquals(typeof path === "string" ? path : path.status, result, target);
   }
-  // Bytes beyond ASCII may be sent as they are: curl does so.
+  // Some clients, such as curl, send bytes beyond ASCII unescaped.
   const head = parse("GET /Köln HTTP/1.0") as RequestHead;
   assertEquals(decodePath(head.target), "/Köln");
 });
 
-Deno.test("decodePath() gives back what encodeURIComponent made", () => {
+Deno.test("decodePath() reverses encodeURIComponent", () => {
   fc.assert(fc.property(fc.string({ unit: "grapheme" }), (name) => {
     assertEquals(decodePath(`/${encodeURIComponent(name)}`), `/${name}`);
   }));
 });
 
-Deno.test("formatResponseHead() is a status line, the fields in order and an empty line", () => {
+Deno.test("formatResponseHead() gives a status line, the fields in order and an empty line", () => {
   assertEquals(
     formatResponseHead(0, 405, { Allow: "GET", Connection: "close" }),
     "HTTP/1.0 405 Method Not Allowed\r\nAllow: GET\r\nConnection: close\r\n\r\n",

@@ -1,25 +1,25 @@
-// One of several workers of the greeter: started by workers.ts, which it reports to.
+// One worker of the greeter, started by workers.ts.
 import type { ChatServer } from "../listener/types.ts";
 import { serveGreeter } from "./greeter.ts";
 import type { WorkerConfig, WorkerReport } from "./workers.ts";
 
-const boss = globalThis as unknown as {
+const parent = globalThis as unknown as {
   postMessage(report: WorkerReport): void;
   onmessage: (event: MessageEvent<WorkerConfig | "shutdown">) => void;
 };
 
 let server: ChatServer | undefined;
 
-boss.onmessage = async ({ data }) => {
+parent.onmessage = async ({ data }) => {
   if (data === "shutdown") return void server?.shutdown();
   const { port, hostname, verbose } = data;
-  const onAnswer = (line: string) => boss.postMessage({ line });
+  const onAnswer = (line: string) => parent.postMessage({ line });
   try {
     server = serveGreeter({ port, hostname, reusePort: true, ...(verbose ? { onAnswer } : {}) });
   } catch (error) {
-    return boss.postMessage({ problem: String(error) });
+    return parent.postMessage({ problem: String(error) });
   }
-  boss.postMessage("listening");
+  parent.postMessage("listening");
   await server.finished;
-  boss.postMessage({ stats: server.stats });
+  parent.postMessage({ stats: server.stats });
 };

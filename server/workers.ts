@@ -1,32 +1,33 @@
 import type { ServerStats } from "../listener/types.ts";
 
-/** Where a worker serves, and whether it tells each answer. */
+/** The message that starts a worker. */
 export interface WorkerConfig {
   port: number;
   hostname: string;
+  /** Whether to report each answer. */
   verbose: boolean;
 }
 
-/** What a worker tells: that it listens, a line about an answer, what it has counted when it has stopped, or why it cannot serve. */
+/** A message from a worker: ready, a line for the log, its counts after the end, or why it cannot serve. */
 export type WorkerReport = "listening" | { line: string } | { stats: ServerStats } | { problem: string };
 
 /** A greeter on several cores. */
 export interface GreeterWorkers {
   addr: Deno.NetAddr;
-  /** Fulfils with the sum of what all have counted, when the last of them has stopped. Rejects when one of them broke. */
+  /** Fulfills with the summed counts once all workers have stopped. Rejects when one fails. */
   finished: Promise<ServerStats>;
-  /** Has all of them stop in good order. */
+  /** Shuts all workers down gracefully. */
   shutdown(): void;
 }
 
 /**
- * Serves the greeter with so many workers, each a thread with an event loop of its own; the kernel deals out the connections.
+ * Serves the greeter on `count` threads. The kernel distributes the connections over them.
  *
- * @param count How many.
- * @param where The port and the address.
- * @param onAnswer Called with a line about each request that was answered.
- * @throws {Error} where workers cannot share a port, or may not be started
- * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
+ * @param count The number of workers; each has its own event loop.
+ * @param address The port and the address to listen on.
+ * @param onAnswer Called with one line for each answered request.
+ * @throws {Error} when workers cannot share a port here, or `--allow-read` is missing
+ * @throws {Deno.errors.AddrInUse} when the port is in use; other errors of `Deno.listen` pass through
  */
 export async function serveInWorkers(
   count: number,
@@ -34,33 +35,33 @@ export async function serveInWorkers(
   onAnswer?: (line: string) => void,
 ): Promise<GreeterWorkers> {
   checkPlatform();
-  // With reusePort a port that is taken would be shared with whoever has it.
+  // A listener with reusePort would share a port that another program has opened with it.
   const probe = Deno.listen({ port, hostname });
   const { addr } = probe;
   probe.close();
-  const order: WorkerConfig = { port: addr.port, hostname, verbose: onAnswer !== undefined };
-  const workers = Array.from({ length: count }, () => start(order, onAnswer));
+  const config: WorkerConfig = { port: addr.port, hostname, verbose: onAnswer !== undefined };
+  const workers = Array.from({ length: count }, () => start(config, onAnswer));
   const finished = Promise.all(workers.map(({ finished }) => finished)).then((all) => all.reduce(sum));
-  finished.catch(() => {}); // it is told by whoever waits for it, or by the next line
+  finished.catch(() => {}); // reported by the next line, or to the caller who awaits it
   await Promise.race([Promise.all(workers.map(({ listening }) => listening)), finished]);
   return { addr, finished, shutdown: () => workers.forEach(({ worker }) => worker.postMessage("shutdown")) };
 }
 
 const SCRIPT = new URL("./worker.ts", import.meta.url);
 
-/** Without the flag Deno ends the process, and says something else. */
+/** Throws where Deno itself would end the process with a misleading message. */
 function checkPlatform(): void {
   if (Deno.build.os !== "linux") {
-    throw new Error(`workers share a port on Linux only, and this is ${Deno.build.os}: --workers 1 is wanted`);
+    throw new Error(`workers need Linux: got ${Deno.build.os}, use --workers 1`);
   }
-  if (!("listenDatagram" in Deno)) throw new Error("workers share a port with --unstable-net only, it is wanted");
+  if (!("listenDatagram" in Deno)) throw new Error("workers need --unstable-net");
   if (SCRIPT.protocol !== "file:" || Deno.permissions.querySync({ name: "read", path: SCRIPT }).state === "granted") {
     return;
   }
-  throw new Error("workers may not be started without reading their program, --allow-read is wanted");
+  throw new Error("workers need --allow-read");
 }
 
-function start(order: WorkerConfig, onAnswer: ((line: string) => void) | undefined) {
+function start(config: WorkerConfig, onAnswer: ((line: string) => void) | undefined) {
   const worker = new Worker(SCRIPT, { type: "module" });
   const listening = Promise.withResolvers<void>();
   const finished = Promise.withResolvers<ServerStats>();
@@ -73,9 +74,9 @@ function start(order: WorkerConfig, onAnswer: ((line: string) => void) | undefin
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    finished.reject(new Error(`a worker has ended: ${event.message}`));
+    finished.reject(new Error(`a worker failed: ${event.message}`));
   };
-  worker.postMessage(order);
+  worker.postMessage(config);
   return { worker, listening: listening.promise, finished: finished.promise };
 }
 

@@ -1,7 +1,9 @@
 /**
- * Every way to cut `bytes` into pieces: 2^(n-1) for n bytes, so keep n at 14 or below. The pieces are views.
+ * Generates every way to cut `bytes` into non-empty pieces.
  *
- * @param bytes What a peer sends.
+ * There are 2^(n-1) ways for n bytes: use 14 bytes or fewer. The pieces are views of `bytes`.
+ *
+ * @param bytes The bytes that a peer sends.
  *
  * @example
  * ```ts
@@ -26,15 +28,17 @@ export function* everyCut(bytes: Uint8Array): Generator<Uint8Array[]> {
 }
 
 /**
- * Cuts `bytes` at random into pieces of 1 to about `2 * mean` bytes, the same way each time for the same seed.
+ * Cuts `bytes` at random into pieces of 1 to about `2 * mean` bytes. The same seed gives the same cut.
  *
- * @param bytes What a peer sends.
- * @param seed Any number; print it when a test fails.
+ * The pieces are views of `bytes`.
+ *
+ * @param bytes The bytes that a peer sends.
+ * @param seed Any number; include it in the message of a failed assertion.
  * @param mean The mean size of a piece in bytes.
  * @throws {RangeError} when `mean` is less than 1
  */
 export function randomCut(bytes: Uint8Array, seed: number, mean = 8): Uint8Array[] {
-  if (!(mean >= 1)) throw new RangeError(`Cannot cut: a mean size of ${mean} is given, 1 byte or more is wanted`);
+  if (!(mean >= 1)) throw new RangeError(`Cannot cut the bytes: mean is ${mean}, expected at least 1`);
   const random = seededRandom(seed);
   const pieces: Uint8Array[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -46,9 +50,9 @@ export function randomCut(bytes: Uint8Array, seed: number, mean = 8): Uint8Array
 }
 
 /**
- * Numbers in [0, 1) that are the same each time for the same seed: mulberry32.
+ * Creates a generator of random numbers in [0, 1): mulberry32. The same seed gives the same numbers.
  *
- * @param seed Any number; its low 32 bits count.
+ * @param seed Any number; its low 32 bits are used.
  */
 export function seededRandom(seed: number): () => number {
   let state = seed | 0;

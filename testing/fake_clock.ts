@@ -1,7 +1,7 @@
 import type { Clock } from "../chat/clock.ts";
 
 /**
- * A clock that a test moves by hand.
+ * A clock that stands still until a test advances it. Starts at 0.
  *
  * @example
  * ```ts
@@ -9,28 +9,33 @@ import type { Clock } from "../chat/clock.ts";
  * import { FakeClock } from "@asynchat/asynchat/testing";
  *
  * const clock = new FakeClock();
- * const rung: number[] = [];
- * clock.after(100, () => rung.push(100));
- * clock.after(50, () => rung.push(50));
+ * const fired: number[] = [];
+ * clock.after(100, () => fired.push(100));
+ * clock.after(50, () => fired.push(50));
  * clock.advance(70);
- * assertEquals([rung, clock.pending], [[50], 1]);
+ * assertEquals(fired, [50]);
+ * assertEquals(clock.pending, 1);
  * ```
  */
 export class FakeClock implements Clock {
   #now = 0;
   #timers: { at: number; callback: () => void }[] = [];
 
-  /** The time that it has been moved to, in milliseconds. */
+  /** The current time in milliseconds. */
   now(): number {
     return this.#now;
   }
 
-  /** How many timers have been set and have neither rung nor been called off. */
+  /** The number of timers that are set: neither fired nor cancelled. */
   get pending(): number {
     return this.#timers.length;
   }
 
-  /** Sets a timer; it rings in `advance`. */
+  /**
+   * Sets a timer, which fires in `advance`.
+   *
+   * @returns A function that cancels it.
+   */
   after(delayMs: number, callback: () => void): () => void {
     const timer = { at: this.#now + Math.max(delayMs, 0), callback };
     this.#timers.push(timer);
@@ -39,7 +44,7 @@ export class FakeClock implements Clock {
     };
   }
 
-  /** Moves time on by `ms` milliseconds; the timers that are due ring in their order. */
+  /** Advances the time by `ms` milliseconds. Timers that are due fire in order, each at its own time. */
   advance(ms: number): void {
     const until = this.#now + ms;
     for (;;) {
@@ -49,6 +54,6 @@ export class FakeClock implements Clock {
       this.#now = due.at;
       due.callback();
     }
-    this.#now = Math.max(this.#now, until); // a callback may have moved it further
+    this.#now = Math.max(this.#now, until); // a callback may have advanced it further
   }
 }

@@ -1,47 +1,47 @@
 import { concat } from "@std/bytes/concat";
 import type { ChatConn } from "../chat/options.ts";
 
-/** The calls of a connection that can be made to fail. */
+/** The calls of a {@linkcode MemoryConn} that can be made to fail. */
 export type MemoryCall = "read" | "write" | "closeWrite" | "close";
 
-/** How one end of a {@linkcode memoryPair} behaves. Every member may be left out. */
+/** Options of one end of a {@linkcode memoryPair}. All are optional. */
 export interface MemoryConnOptions {
   /**
-   * The most bytes that one read gives. A read never gives more than one write of the other end had.
+   * The most bytes that one read returns. A read never returns more than one write of the other end.
    *
    * @default {Infinity}
    */
   maxReadBytes?: number;
   /**
-   * The most bytes that one write takes: with less than was asked, writes are short, as they are on a socket.
+   * The most bytes that one write takes. A small value makes writes short, as on a socket.
    *
    * @default {Infinity}
    */
   maxWriteBytes?: number;
   /**
-   * How many bytes may be on their way to the other end; a write waits for room beyond that.
+   * The most bytes that the other end has not read yet. A write waits while it is reached.
    *
    * @default {65536}
    */
   capacity?: number;
-  /** Makes the `nth` call of this kind, counted from 1, reject (or throw, for `close`) with `error`. It has no other effect. */
+  /** The `nth` call of this kind, from 1, rejects with `error` (`close` throws it) and has no other effect. */
   fail?: { call: MemoryCall; nth: number; error: Error };
 }
 
-/** One direction: what one end wrote and the other has not read. */
+/** One direction: the bytes that one end wrote and the other has not read. */
 class Pipe {
   readonly #capacity: number;
   #pieces: Uint8Array[] = [];
   #size = 0;
-  ended = false; //              the writing end will write no more
-  error: Error | null = null; // what a read and a write get once the pieces are gone
+  ended = false; //              the writing end is closed
+  error: Error | null = null; // of the next read or write
   #wake: (() => void)[] = [];
 
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  get room(): number {
+  get space(): number {
     return this.#capacity - this.#size;
   }
 
@@ -71,7 +71,7 @@ class Pipe {
     this.#size = 0;
   }
 
-  /** Waits until something has changed. */
+  /** Waits for the next change. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#wake.push(resolve));
   }
@@ -82,10 +82,11 @@ class Pipe {
 }
 
 /**
- * One end of a connection that needs no network: what one end writes the other reads, in pieces as they were written.
+ * One end of a connection in memory. One write of the other end becomes one read or more.
  *
- * It behaves as `Deno.TcpConn` does: closing rejects a pending read with an error named "Interrupted", a closed peer makes
- * reads end and writes fail with "BrokenPipe", a half-closed one may still be written to, and the other way round.
+ * Behaves like `Deno.TcpConn`. Closing rejects a pending call with an error named "Interrupted". When the other end is
+ * closed, reads return `null` and writes reject with "BrokenPipe"; after its `closeWrite` alone, writes still succeed.
+ * Calls on a closed end reject with "BadResource".
  *
  * @example
  * ```ts
@@ -101,11 +102,11 @@ class Pipe {
  * ```
  */
 export class MemoryConn implements ChatConn {
-  /** Our end's address. */
+  /** The address of this end. */
   readonly localAddr: { transport: "memory"; name: string };
-  /** The other end's address. */
+  /** The address of the other end. */
   readonly remoteAddr: { transport: "memory"; name: string };
-  /** How often each call was made. */
+  /** The number of calls of each kind, failed ones included. */
   readonly calls: Record<MemoryCall, number> = { read: 0, write: 0, closeWrite: 0, close: 0 };
 
   readonly #options: MemoryConnOptions;
@@ -113,7 +114,7 @@ export class MemoryConn implements ChatConn {
   readonly #outgoing: Pipe;
   #closed = false;
 
-  /** Use {@linkcode memoryPair}: an end alone has nobody to talk to. */
+  /** Use {@linkcode memoryPair} instead, which creates both ends. */
   constructor(names: [string, string], pipes: [unknown, unknown], options: MemoryConnOptions) {
     this.localAddr = { transport: "memory", name: names[0] };
     this.remoteAddr = { transport: "memory", name: names[1] };
@@ -122,12 +123,16 @@ export class MemoryConn implements ChatConn {
     this.#options = options;
   }
 
-  /** Whether this end was closed. */
+  /** Whether this end is closed. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** Reads what the other end wrote, at most one of its pieces; waits for one; `null` when there will be none. */
+  /**
+   * Reads into `p` from the next write of the other end, and waits for one if there is none.
+   *
+   * @returns The number of bytes, or `null` at EOF.
+   */
   async read(p: Uint8Array): Promise<number | null> {
     this.#count("read");
     this.#checkOpen();
@@ -142,14 +147,18 @@ export class MemoryConn implements ChatConn {
     return this.#incoming.take(into);
   }
 
-  /** Writes, maybe not all; waits while the other end has enough to read. */
+  /**
+   * Writes from `p`, and waits while `capacity` is reached. Copies what it takes.
+   *
+   * @returns How many bytes were taken, maybe not all.
+   */
   async write(p: Uint8Array): Promise<number> {
     this.#count("write");
     this.#checkOpen();
     while (p.length > 0) {
       if (this.#outgoing.error) throw this.#takeError(this.#outgoing);
       if (this.#outgoing.ended) throw networkError("BrokenPipe", "EPIPE", "Broken pipe (os error 32)");
-      const count = Math.min(p.length, this.#outgoing.room, this.#options.maxWriteBytes ?? Infinity);
+      const count = Math.min(p.length, this.#outgoing.space, this.#options.maxWriteBytes ?? Infinity);
       if (count > 0) {
         this.#outgoing.put(p.subarray(0, count));
         return count;
@@ -160,8 +169,8 @@ export class MemoryConn implements ChatConn {
     return 0;
   }
 
-  /** Tells the other end that no more will be written. */
-  // deno-lint-ignore require-await -- a fault is a rejection, as on a socket
+  /** Ends this side: the other end reads EOF after what was written. */
+  // deno-lint-ignore require-await -- an error rejects, as on a socket
   async closeWrite(): Promise<void> {
     this.#count("closeWrite");
     this.#checkOpen();
@@ -169,7 +178,7 @@ export class MemoryConn implements ChatConn {
     this.#outgoing.notify();
   }
 
-  /** Ends both ways. What the other end has not read yet it still can. */
+  /** Closes both directions. The other end can still read what was written. */
   close(): void {
     this.#count("close");
     this.#checkOpen();
@@ -180,7 +189,10 @@ export class MemoryConn implements ChatConn {
     this.#outgoing.notify();
   }
 
-  /** Ends both ways as a reset does: the other end's next read or write rejects with "ConnectionReset", once it has read what came before. */
+  /**
+   * Closes both directions like a TCP reset. Once the other end has read what was written, its next read or write
+   * rejects with "ConnectionReset".
+   */
   reset(): void {
     this.#checkOpen();
     this.#incoming.error = this.#outgoing.error = networkError(
@@ -191,13 +203,13 @@ export class MemoryConn implements ChatConn {
     this.close();
   }
 
-  /** Writes all of `data`, text as UTF-8. */
+  /** Writes all of `data`; text as UTF-8. */
   async send(data: string | Uint8Array): Promise<void> {
     let rest = typeof data === "string" ? new TextEncoder().encode(data) : data;
     while (rest.length > 0) rest = rest.subarray(await this.write(rest));
   }
 
-  /** Writes `data`, one write a piece, and gives the other end time to read each. */
+  /** Writes each piece, and waits until the other end has read it. */
   async sendInPieces(pieces: Iterable<string | Uint8Array>): Promise<void> {
     for (const piece of pieces) {
       await this.send(piece);
@@ -205,7 +217,7 @@ export class MemoryConn implements ChatConn {
     }
   }
 
-  /** Reads to the end, or until `size` bytes have come. */
+  /** Reads `size` bytes, or to EOF if that comes first. */
   async receive(size = Infinity): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     let length = 0;
@@ -219,12 +231,12 @@ export class MemoryConn implements ChatConn {
     return concat(parts);
   }
 
-  /** As `receive`, decoded as UTF-8. */
+  /** Reads like `receive`, and decodes as UTF-8. */
   async receiveText(size = Infinity): Promise<string> {
     return new TextDecoder().decode(await this.receive(size));
   }
 
-  /** Closes this end unless it is closed. */
+  /** Closes this end if it is open. */
   [Symbol.dispose](): void {
     if (!this.#closed) this.close();
   }
@@ -247,10 +259,10 @@ export class MemoryConn implements ChatConn {
 }
 
 /**
- * A connection without a network, as its two ends.
+ * Creates a connection in memory: two ends, each of which reads what the other writes.
  *
- * @param ours How the first end behaves: by custom the one that the chat under test gets.
- * @param theirs How the second end behaves: the test's own.
+ * @param ours Options of the first end, by convention that of the chat under test.
+ * @param theirs Options of the second end, the peer.
  */
 export function memoryPair(
   ours: MemoryConnOptions = {},
@@ -264,19 +276,19 @@ export function memoryPair(
   ];
 }
 
-/** An end whose peer's script has been written in advance; see {@linkcode scriptedConn}. */
+/** A connection whose peer follows a script: see {@linkcode scriptedConn}. */
 export interface ScriptedConn {
-  /** For the chat under test. */
+  /** The end of the chat under test. */
   conn: MemoryConn;
-  /** What the chat wrote, once it has closed or half-closed the connection; it may do so before it has heard everything. */
+  /** All that the chat wrote. Fulfills when it closes or half-closes the connection, at any point of the script. */
   written: Promise<string>;
 }
 
 /**
- * A connection whose peer says `pieces`, one a read, and then no more, and takes what it is sent.
+ * Creates a connection whose peer sends `pieces`, one write each, then ends its side, and reads to EOF.
  *
- * @param pieces What it says; text is UTF-8.
- * @param options How the connection behaves.
+ * @param pieces What the peer sends; text as UTF-8.
+ * @param options Options of the chat's end.
  *
  * @example
  * ```ts
@@ -307,7 +319,7 @@ async function play(peer: MemoryConn, pieces: Iterable<string | Uint8Array>): Pr
   try {
     for (const piece of pieces) await peer.send(piece);
   } catch {
-    // the chat has closed the connection: what it wrote before can still be read
+    // the chat closed early: what it wrote can still be read
   }
   await peer.closeWrite();
   const written = await peer.receiveText();
@@ -315,7 +327,7 @@ async function play(peer: MemoryConn, pieces: Iterable<string | Uint8Array>): Pr
   return written;
 }
 
-/** An error as the network's are: told by its name and code. */
+/** Creates an error with the name and code of a network error. */
 function networkError(name: string, code: string, message: string): Error {
   return Object.assign(new Error(message), { name, code });
 }

@@ -1,7 +1,7 @@
 /**
- * For testing your own chats: connections without a network, every way to cut what a peer sends, a clock to move by hand.
+ * Tests chats without a network: connections in memory, input cut in every way, a clock that tests advance.
  *
- * @example Whatever the network does to the packets, the chat answers the same
+ * @example A chat answers the same, however the network cuts its input
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { AsyncChat } from "@asynchat/asynchat";

@@ -1,9 +1,9 @@
-// For our own tests of AsyncChat; not part of the public "./testing".
+// Helpers of our own tests; not part of the public "./testing".
 import { AsyncChat } from "../chat.ts";
 import type { ChatConn, ChatOptions } from "../chat/options.ts";
 import type { FrameTooLongError } from "../core/errors.ts";
 
-/** Writes down every hook call; what a test wants done in one, it sets. */
+/** Records every hook call. A test sets `onFrame` and the like to act in a hook. */
 export class Recorder extends AsyncChat {
   readonly events: string[] = [];
   readonly reasons: (Error | undefined)[] = [];
@@ -46,17 +46,17 @@ export class Recorder extends AsyncChat {
   }
 }
 
-/** Lets everything happen that needs no time. */
-export async function turns(count = 50) {
+/** Runs `count` rounds of microtasks, to prove that nothing (more) happens. */
+export async function flushMicrotasks(count = 50) {
   for (let i = 0; i < count; i++) await Promise.resolve();
 }
 
-/** Bytes as the text they are. */
+/** Decodes UTF-8. */
 export function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** Text as its bytes. */
+/** Encodes as UTF-8. */
 export function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }

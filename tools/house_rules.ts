@@ -1,9 +1,9 @@
 /**
- * The rules of the house that a linter can check; CONTRIBUTING.md gives the reasons. `core/` does no I/O and knows no time,
- * portable code does not name Deno, and imports run one way, by folder. Part of `deno lint`.
+ * Checks the architecture as part of `deno lint`; CONTRIBUTING.md gives the reasons. `core/` does no I/O and uses no time,
+ * portable code does not name Deno, and imports run one way between folders.
  */
 
-/** Which rooms each room may import besides itself. A room is a folder, or a file at the top; other rooms import freely. */
+/** What each part may import besides itself. A part is a top-level folder or file; parts not listed import freely. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   "core": [],
   "chat": ["core"],
@@ -17,10 +17,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "examples": [],
 };
 
-/** The rooms that run on every platform. */
+/** The parts that run on every platform. */
 const PORTABLE = new Set(["core", "chat", "chat.ts", "transports", "testing", "mod.ts"]);
 
-/** Names that stand for I/O or time. */
+/** Globals for I/O and time. */
 const IMPURE = new Set([
   "Deno",
   "console",
@@ -34,15 +34,15 @@ const IMPURE = new Set([
 
 const TOP = new URL("..", import.meta.url).pathname;
 
-/** A file's path from the top of the project, or `null` for a test, which may do as it likes. */
+/** The path of a file in the project; `null` for a test, which has no restrictions. */
 function pathInProject(filename: string): string | null {
   const path = filename.replaceAll("\\", "/");
   if (/_test\.\w+$/.test(path)) return null;
   return path.startsWith(TOP) ? path.slice(TOP.length) : path;
 }
 
-/** The folder at the top that a file lies in, or the file itself. */
-function roomOf(path: string): string {
+/** The top-level folder or file of a path. */
+function partOf(path: string): string {
   return path.split("/", 1)[0]!;
 }
 
@@ -52,39 +52,39 @@ const plugin: Deno.lint.Plugin = {
     "pure-core": {
       create(context) {
         const path = pathInProject(context.filename);
-        if (path === null || roomOf(path) !== "core") return {};
-        const refuse = (node: Deno.lint.Node, what: string) =>
-          context.report({ node, message: `core/ does no I/O and knows no time: move ${what} above it` });
-        const refuseAsync = (
+        if (path === null || partOf(path) !== "core") return {};
+        const reject = (node: Deno.lint.Node, what: string) =>
+          context.report({ node, message: `core/ does no I/O and uses no time: move ${what} out of core/` });
+        const rejectAsync = (
           node: Deno.lint.FunctionDeclaration | Deno.lint.FunctionExpression | Deno.lint.ArrowFunctionExpression,
         ) => {
-          if (node.async) refuse(node, "an async function");
+          if (node.async) reject(node, "an async function");
         };
         return {
-          AwaitExpression: (node) => refuse(node, "await"),
-          "ForOfStatement[await=true]": (node: Deno.lint.Node) => refuse(node, "for await"),
-          FunctionDeclaration: refuseAsync,
-          FunctionExpression: refuseAsync,
-          ArrowFunctionExpression: refuseAsync,
+          AwaitExpression: (node) => reject(node, "await"),
+          "ForOfStatement[await=true]": (node: Deno.lint.Node) => reject(node, "for await"),
+          FunctionDeclaration: rejectAsync,
+          FunctionExpression: rejectAsync,
+          ArrowFunctionExpression: rejectAsync,
           Identifier(node) {
-            if (IMPURE.has(node.name)) refuse(node, node.name);
+            if (IMPURE.has(node.name)) reject(node, node.name);
           },
           "MemberExpression[object.name='Date'][property.name='now']": (node: Deno.lint.Node) =>
-            refuse(node, "Date.now"),
-          "NewExpression[callee.name='Date'][arguments.length=0]": (node: Deno.lint.Node) => refuse(node, "the time"),
+            reject(node, "Date.now"),
+          "NewExpression[callee.name='Date'][arguments.length=0]": (node: Deno.lint.Node) => reject(node, "the time"),
         };
       },
     },
     "every-platform": {
       create(context) {
         const path = pathInProject(context.filename);
-        if (path === null || !PORTABLE.has(roomOf(path))) return {};
+        if (path === null || !PORTABLE.has(partOf(path))) return {};
         return {
           Identifier(node) {
             if (node.name !== "Deno") return;
             context.report({
               node,
-              message: "This file runs on every platform: recognize errors by name or code, connections by shape",
+              message: "This file runs on every platform: identify errors by name or code, connections by shape",
             });
           },
           "MemberExpression[object.name='Promise'][property.name='withResolvers']": (node: Deno.lint.Node) =>
@@ -98,18 +98,18 @@ const plugin: Deno.lint.Plugin = {
     "imports-one-way": {
       create(context) {
         const path = pathInProject(context.filename);
-        const room = path === null ? "" : roomOf(path);
-        const allowed = MAY_IMPORT[room];
+        const part = path === null ? "" : partOf(path);
+        const allowed = MAY_IMPORT[part];
         const check = (
           node: Deno.lint.ImportDeclaration | Deno.lint.ExportNamedDeclaration | Deno.lint.ExportAllDeclaration,
         ) => {
           const source = node.source?.value;
           if (path === null || allowed === undefined || typeof source !== "string" || !source.startsWith(".")) return;
-          const target = roomOf(new URL(source, `file:///${path}`).pathname.slice(1));
-          if (target === room || allowed.includes(target)) return;
+          const target = partOf(new URL(source, `file:///${path}`).pathname.slice(1));
+          if (target === part || allowed.includes(target)) return;
           context.report({
             node,
-            message: `Imports run one way: ${room} may import ${allowed.join(", ") || "nothing"} besides itself`,
+            message: `Imports run one way: ${part} may import ${allowed.join(", ") || "nothing"} besides itself`,
           });
         };
         return { ImportDeclaration: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };

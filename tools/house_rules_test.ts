@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import plugin from "./house_rules.ts";
 
-/** The rules that a file breaks. */
-function broken(file: string, source: string): string[] {
+/** The rules that a file violates. */
+function violations(file: string, source: string): string[] {
   return Deno.lint.runPlugin(plugin, file, source).map(({ id }) => id);
 }
 
-Deno.test("house/pure-core finds I/O, waiting and time in core/, and only there", () => {
+Deno.test("house/pure-core reports I/O, await and time in core/ only", () => {
   const impure = [
     "export async function f() {}",
     "export const f = async () => {};",
@@ -20,26 +20,27 @@ Deno.test("house/pure-core finds I/O, waiting and time in core/, and only there"
     "const now = performance.now();",
   ];
   for (const source of impure) {
-    assertEquals(broken("core/x.ts", source), ["house/pure-core"], source);
-    assertEquals(broken(new URL("../core/x.ts", import.meta.url).pathname, source), ["house/pure-core"], source);
-    assertEquals(broken("core/x_test.ts", source), [], source);
-    assertEquals(broken("server.ts", source), [], source);
+    assertEquals(violations("core/x.ts", source), ["house/pure-core"], source);
+    assertEquals(violations(new URL("../core/x.ts", import.meta.url).pathname, source), ["house/pure-core"], source);
+    assertEquals(violations("core/x_test.ts", source), [], source);
+    assertEquals(violations("server.ts", source), [], source);
   }
-  assertEquals(broken("core/x.ts", "await f();"), ["house/pure-core"]);
-  assertEquals(broken("core/x.ts", "for await (const x of f) g(x);"), ["house/pure-core"]);
-  assertEquals(broken("core/x.ts", "// Deno.open, await\nexport const text = new Date(0).toUTCString();"), []);
+  assertEquals(violations("core/x.ts", "await f();"), ["house/pure-core"]);
+  assertEquals(violations("core/x.ts", "for await (const x of f) g(x);"), ["house/pure-core"]);
+  assertEquals(violations("core/x.ts", "// Deno.open, await\nexport const text = new Date(0).toUTCString();"), []);
 });
 
-Deno.test("house/every-platform finds Deno where the library runs on every platform", () => {
+Deno.test("house/every-platform reports Deno in portable code", () => {
   for (const file of ["chat.ts", "chat/x.ts", "transports/x.ts", "testing/x.ts"]) {
-    assertEquals(broken(file, "export const x = Deno.pid;"), ["house/every-platform"]);
-    assertEquals(broken(file, "export type X = Deno.Conn;"), ["house/every-platform"]);
+    assertEquals(violations(file, "export const x = Deno.pid;"), ["house/every-platform"]);
+    assertEquals(violations(file, "export type X = Deno.Conn;"), ["house/every-platform"]);
   }
-  assertEquals(broken("listener/x.ts", "export const x = Deno.pid;"), []);
+  assertEquals(violations("listener/x.ts", "export const x = Deno.pid;"), []);
 });
 
-Deno.test("house/imports-one-way finds an import that runs against the house", () => {
-  const broke = (file: string, target: string) => broken(file, `import { x } from "${target}"; x();`).length > 0;
+Deno.test("house/imports-one-way reports imports against the architecture", () => {
+  const isViolation = (file: string, target: string) =>
+    violations(file, `import { x } from "${target}"; x();`).length > 0;
   for (
     const [file, target] of [
       ["core/x.ts", "../chat/options.ts"],
@@ -56,8 +57,12 @@ Deno.test("house/imports-one-way finds an import that runs against the house", (
       ["examples/x.ts", "../mod.ts"],
     ] as const
   ) {
-    assertEquals(broke(file, target), true, `${file} imports ${target}`);
-    assertEquals(broke(file.replace(".ts", "_test.ts"), target), false, `a test beside ${file} imports ${target}`);
+    assertEquals(isViolation(file, target), true, `${file} imports ${target}`);
+    assertEquals(
+      isViolation(file.replace(".ts", "_test.ts"), target),
+      false,
+      `a test beside ${file} imports ${target}`,
+    );
   }
   for (
     const [file, target] of [
@@ -72,8 +77,8 @@ Deno.test("house/imports-one-way finds an import that runs against the house", (
       ["core/x.ts", "@std/bytes"],
     ] as const
   ) {
-    assertEquals(broke(file, target), false, `${file} imports ${target}`);
+    assertEquals(isViolation(file, target), false, `${file} imports ${target}`);
   }
-  assertEquals(broken("core/x.ts", 'import type { X } from "../chat.ts"; export type Y = X;').length, 1);
-  assertEquals(broken("core/x.ts", 'export * from "../chat.ts";'), ["house/imports-one-way"]);
+  assertEquals(violations("core/x.ts", 'import type { X } from "../chat.ts"; export type Y = X;').length, 1);
+  assertEquals(violations("core/x.ts", 'export * from "../chat.ts";'), ["house/imports-one-way"]);
 });

@@ -1,11 +1,12 @@
-// The package as others get it: published to a stand-in for JSR, imported from there by a project that has nothing else.
+// Publishes the package to a stand-in for JSR, and imports it from there in an empty project.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { canRun, deno, Lines } from "../tests/reliability/processes.ts";
+import { canRun, hasNet } from "../tests/permissions.ts";
+import { deno, Lines } from "../tests/processes.ts";
 
 const TOP = new URL("..", import.meta.url).pathname;
 
-/** As much of JSR as `deno publish` and an import ask for, on a port of its own; packages lie in a folder. */
+/** The part of JSR that `deno publish` and imports use, on a free port. Stores the package in a folder. */
 class Registry implements AsyncDisposable {
   readonly url: string;
   readonly #folder: string;
@@ -32,7 +33,7 @@ class Registry implements AsyncDisposable {
     if (pathname.startsWith("/api/")) return Response.json({});
     const [, name, path = ""] = /^\/(@asynchat\/asynchat|@std\/bytes)\/(.*)$/.exec(pathname) ?? [];
     if (name === undefined) return new Response(null, { status: 404 });
-    const folder = name === "@std/bytes" ? `${TOP}offline/bytes` : `${this.#folder}/files`; // what tests are made with
+    const folder = name === "@std/bytes" ? `${TOP}offline/bytes` : `${this.#folder}/files`; // a dependency of the tests
     const { version, exports } = JSON.parse(await Deno.readTextFile(`${folder}/deno.json`));
     if (path === "meta.json") return Response.json({ latest: version, versions: { [version]: {} } });
     if (path === `${version}_meta.json`) return Response.json({ exports, manifest: await this.#manifest(folder) });
@@ -43,7 +44,7 @@ class Registry implements AsyncDisposable {
     }
   }
 
-  /** What is in the package. */
+  /** Returns the paths of all files in the package. */
   async files(folder = `${this.#folder}/files`): Promise<string[]> {
     const files: string[] = [];
     for await (const { name, isDirectory } of Deno.readDir(folder)) {
@@ -83,8 +84,8 @@ serve({ port: 0, hostname: "127.0.0.1", onListen: (addr) => console.log((addr as
 `;
 
 Deno.test({
-  name: "The package can be published, imported from JSR, checked and run, and has only its own files",
-  ignore: !await canRun("sh", deno),
+  name: "the published package has only its own files; it can be imported, checked and run",
+  ignore: !hasNet || !canRun("sh", deno),
   async fn() {
     const folder = await Deno.makeTempDir();
     try {
@@ -108,15 +109,15 @@ Deno.test({
       const port = Number(await lines.next());
       const conn = await Deno.connect({ hostname: "127.0.0.1", port });
       await conn.write(new TextEncoder().encode("from the registry\r\n"));
-      await using answers = new Lines(conn.readable);
-      assertEquals((await answers.next())?.trimEnd(), "FROM THE REGISTRY");
+      await using replies = new Lines(conn.readable);
+      assertEquals((await replies.next())?.trimEnd(), "FROM THE REGISTRY");
       const help = ["run", "--quiet", "jsr:@asynchat/asynchat/server", "--help"];
       const { stdout } = await new Deno.Command(deno, { args: help, cwd: `${folder}/project`, env }).output();
       assertStringIncludes(new TextDecoder().decode(stdout), "Hello kongxx!");
       echo.kill();
       await echo.status;
 
-      // The greeter's threads load their program from the registry as well.
+      // The greeter's workers load their program from the registry too.
       const flags = ["--unstable-net", "--allow-net=127.0.0.1", `--allow-import=${new URL(registry.url).host}`];
       const greet = ["jsr:@asynchat/asynchat/server", "--workers", "2", "--hostname", "127.0.0.1", "--port", "0"];
       const greeter = new Deno.Command(deno, {
@@ -125,21 +126,21 @@ Deno.test({
         env,
         stdout: "piped",
       }).spawn();
-      await using said = new Lines(greeter.stdout);
-      const page = await fetch(`${/http:\S+/.exec((await said.next())!)![0]}kongxx`);
+      await using output = new Lines(greeter.stdout);
+      const page = await fetch(`${/http:\S+/.exec((await output.next())!)![0]}kongxx`);
       assertStringIncludes(await page.text(), "Hello kongxx!");
       greeter.kill();
       assertEquals((await greeter.status).code, 0);
 
-      // README.md's way to begin, but for its last command, which serves for ever.
-      const begin = /```sh\n(mkdir .*?)deno run --allow-net main.ts\n```/s.exec(
+      // The shell block of README.md's Getting started, without its last command, which serves forever.
+      const block = /```sh\n(mkdir .*?)deno run --allow-net main.ts\n```/s.exec(
         await Deno.readTextFile(`${TOP}README.md`),
       )![1]!;
-      const script = `set -e\ndeno() { '${deno}' "$@"; }\n${begin}deno check main.ts\n`;
-      const begun = await new Deno.Command("sh", { args: ["-c", script], cwd: folder, env }).output();
-      const told = new TextDecoder().decode(begun.stdout) + new TextDecoder().decode(begun.stderr);
-      assert(begun.success, told);
-      assertStringIncludes(told, "1 passed");
+      const script = `set -e\ndeno() { '${deno}' "$@"; }\n${block}deno check main.ts\n`;
+      const started = await new Deno.Command("sh", { args: ["-c", script], cwd: folder, env }).output();
+      const log = new TextDecoder().decode(started.stdout) + new TextDecoder().decode(started.stderr);
+      assert(started.success, log);
+      assertStringIncludes(log, "1 passed");
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

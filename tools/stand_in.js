@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 
-/** As much of Deno as tests of other things need: `Deno.test`, programs, and permissions for all but Deno's own sockets. */
+/** What the tests need of Deno on Node and Bun: `Deno.test`, commands, and all permissions but "net", for Deno's sockets. */
 const tests = [];
 const permission = ({ name }) => ({ state: name === "net" ? "denied" : "granted" });
 
@@ -21,7 +21,7 @@ globalThis.Deno = {
   },
   build: { os: "linux" },
 };
-// What Node has from 22 on only: tests and @std/assert use it, the library does not.
+// In Node from 22 on only. Tests and @std/assert use it, the library does not.
 Set.prototype.symmetricDifference ??= function (other) {
   const union = new Set([...this, ...other]);
   return new Set([...union].filter((member) => this.has(member) !== other.has(member)));
@@ -32,7 +32,7 @@ Promise.withResolvers ??= function () {
   return settle;
 };
 
-/** Runs all tests that were declared, and ends the process. */
+/** Runs all declared tests, and exits. */
 export async function runTests() {
   let passed = 0, failed = 0, ignored = 0;
   process.on("unhandledRejection", (error) => {

@@ -1,6 +1,6 @@
 /**
- * Chats over the sockets of Node: a `net.Socket` or a `tls.TLSSocket` as a connection. For Node and Bun, and for programs in
- * Deno that use `node:net`.
+ * Runs chats over Node's sockets: adapts a `net.Socket` or a `tls.TLSSocket` to a connection. For Node and Bun, and for
+ * programs in Deno that use `node:net`.
  *
  * @example A server on Node
  * ```ts ignore
@@ -27,7 +27,7 @@
 import type { Socket } from "node:net";
 import type { ChatConn } from "../chat/options.ts";
 
-/** One end of a connection, as `Deno.Conn` tells it. */
+/** The address of one end of a connection, shaped like `Deno.NetAddr`. */
 export interface NodeAddr {
   /** Always TCP. */
   transport: "tcp";
@@ -38,31 +38,33 @@ export interface NodeAddr {
 }
 
 /**
- * A socket of Node as a connection, which owns it from here on.
+ * Adapts a Node socket to a connection, which owns the socket from then on.
  *
- * Nothing is read from the system before it is asked for, but for the little that Node reads ahead (`readableHighWaterMark`),
- * and a write fulfils when the system has taken it: so a peer that is slow slows its chat down. A socket whose server was
- * made without `allowHalfOpen: true` ends itself when its peer does, and its chat cannot answer then.
+ * Keeps back-pressure in both directions: it reads on demand, apart from what Node reads ahead
+ * (`readableHighWaterMark`), and a write fulfills when the system has taken the bytes.
  *
- * What the socket emits as an error is what the pending read and write reject with, as it came, or the next one. A TLS peer
- * that ends without saying so in TLS has just ended: Node does not tell.
+ * At EOF of the peer, `read` fulfills with `null`. Create the server with `allowHalfOpen: true`: without it Node closes
+ * the socket at EOF, and the chat cannot answer any more. An EOF without TLS's own end (`close_notify`) is a plain EOF:
+ * Node does not report the difference.
+ *
+ * When the socket emits an error, the pending read and write reject with it unchanged, or else the next call.
  */
 export class NodeConn implements ChatConn {
   readonly #socket: Socket;
-  #error: Error | null = null; // to be told once
+  #error: Error | null = null; // not reported yet
   #closed = false;
-  #changed: (() => void) | null = null; // wakes the read that waits
+  #changed: (() => void) | null = null; // wakes the pending read
   #localAddr: NodeAddr | undefined;
   #remoteAddr: NodeAddr | undefined;
 
   /**
-   * Makes a connection of a socket that nobody else reads.
+   * Creates a connection over a socket, and takes ownership of it.
    *
-   * @param socket Connected; of a `tls.TLSSocket` the handshake may still be going on.
+   * @param socket Connected or connecting; the handshake of a `tls.TLSSocket` may be pending. Has no other reader.
    */
   constructor(socket: Socket) {
     this.#socket = socket;
-    void [this.localAddr, this.remoteAddr]; // a socket that is gone forgets them
+    void [this.localAddr, this.remoteAddr]; // a destroyed socket forgets them
     const wake = () => this.#changed?.();
     socket.on("readable", wake).on("end", wake).on("close", wake);
     socket.on("error", (error: Error) => {
@@ -71,10 +73,15 @@ export class NodeConn implements ChatConn {
     });
   }
 
-  /** Reads what has come, or waits for it; `null` when the peer has ended its side. */
+  /**
+   * Reads into `p` what has arrived, or waits for the next bytes.
+   *
+   * @returns The number of bytes read, or `null` at EOF.
+   * @throws {Error} when this end is closed; errors of the socket pass through
+   */
   async read(p: Uint8Array): Promise<number | null> {
     for (;;) {
-      if (this.#closed) throw new Error("Cannot read: the connection is closed, an open one is wanted");
+      if (this.#closed) throw new Error("Cannot read: the connection is closed");
       const count = Math.min(p.length, this.#socket.readableLength);
       const chunk: Uint8Array | null = count > 0 ? this.#socket.read(count) : null;
       if (chunk !== null) {
@@ -84,14 +91,19 @@ export class NodeConn implements ChatConn {
       this.#throwError();
       if (p.length === 0) return 0;
       if (this.#socket.readableEnded || this.#socket.destroyed) return null;
-      // A read of nothing makes Node read on, and end a stream that is empty.
+      // A read of 0 bytes makes Node fill its buffer, and emit "end" for an empty one.
       this.#socket.read(0);
       await new Promise<void>((resolve) => this.#changed = resolve);
       this.#changed = null;
     }
   }
 
-  /** Writes all of `p`, and waits until the system has it. */
+  /**
+   * Writes all of `p`, and waits until the system has taken it. Borrows `p` until then.
+   *
+   * @returns The length of `p`.
+   * @throws {Error} of the socket, passed through
+   */
   write(p: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#throwError();
@@ -99,7 +111,7 @@ export class NodeConn implements ChatConn {
     });
   }
 
-  /** Tells the peer, after what was written, that no more will be. */
+  /** Ends our side after what was written. The peer reads EOF, and may still send. */
   closeWrite(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.once("error", reject);
@@ -110,24 +122,24 @@ export class NodeConn implements ChatConn {
     });
   }
 
-  /** Ends both ways at once. A pending read rejects. */
+  /** Closes both directions immediately. A pending read rejects. */
   close(): void {
     this.#closed = true;
     this.#socket.destroy();
     this.#changed?.();
   }
 
-  /** Switches Nagle's algorithm off or on. */
+  /** Disables Nagle's algorithm, or enables it with `false`. */
   setNoDelay(noDelay = true): void {
     this.#socket.setNoDelay(noDelay);
   }
 
-  /** Our end's address; of a socket that is connecting it is not known yet, of one in the file system it never is. */
+  /** Our address. `undefined` while the socket is connecting, and for a Unix socket. */
   get localAddr(): NodeAddr | undefined {
     return this.#localAddr ??= addrOf(this.#socket.localAddress, this.#socket.localPort);
   }
 
-  /** The peer's address; likewise. */
+  /** The peer's address. `undefined` while the socket is connecting, and for a Unix socket. */
   get remoteAddr(): NodeAddr | undefined {
     return this.#remoteAddr ??= addrOf(this.#socket.remoteAddress, this.#socket.remotePort);
   }

@@ -1,5 +1,5 @@
 /**
- * Chats over a pair of web streams: a child process, or what a program is piped to.
+ * Runs chats over a pair of web streams: a child process, or the standard input and output of the program.
  *
  * @example A child process
  * ```ts ignore
@@ -22,8 +22,10 @@
 import type { ChatConn } from "../chat/options.ts";
 
 /**
- * A stream to read and one to write as a connection, which owns them from here on. Errors of the streams are passed on as they
- * come. Nothing is read that is not asked for, but for the one piece that a read did not take whole.
+ * Adapts a readable and a writable stream to a connection, which owns them from then on.
+ *
+ * Keeps back-pressure in both directions: it pulls one chunk at a time, and keeps the part of it that a read had no
+ * space for. At EOF, `read` fulfills with `null`. Errors of the streams pass through unchanged.
  */
 export class StreamConn implements ChatConn {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -31,20 +33,25 @@ export class StreamConn implements ChatConn {
   #rest: Uint8Array = new Uint8Array();
 
   /**
-   * Makes a connection of two streams that nobody else uses.
+   * Creates a connection over two streams, and locks them.
    *
-   * @param readable What the peer says.
-   * @param writable What we say.
+   * @param readable The bytes from the peer.
+   * @param writable The bytes to the peer.
    * @throws {TypeError} when one of them is locked
    */
   constructor(readable: ReadableStream<Uint8Array>, writable: WritableStream<Uint8Array>) {
     this.#reader = readable.getReader();
     this.#writer = writable.getWriter();
-    this.#writer.closed.catch(() => {}); // the write that failed tells
+    this.#writer.closed.catch(() => {}); // reported by the failed call
     this.#reader.closed.catch(() => {});
   }
 
-  /** Reads what has come, or waits for it; `null` when the stream has ended. */
+  /**
+   * Reads into `p` what has arrived, or waits for the next chunk.
+   *
+   * @returns The number of bytes read, or `null` at EOF.
+   * @throws {Error} of the stream, passed through
+   */
   async read(p: Uint8Array): Promise<number | null> {
     if (this.#rest.length === 0 && p.length > 0) {
       const { done, value } = await this.#reader.read();
@@ -57,18 +64,23 @@ export class StreamConn implements ChatConn {
     return count;
   }
 
-  /** Writes all of `p`, and waits until the stream has it. */
+  /**
+   * Writes all of `p`, and waits until the stream has taken it. Borrows `p` until then.
+   *
+   * @returns The length of `p`.
+   * @throws {Error} of the stream, passed through
+   */
   async write(p: Uint8Array): Promise<number> {
     await this.#writer.write(p);
     return p.length;
   }
 
-  /** Ends the stream that is written to, after what was written. */
+  /** Closes the writable stream after what was written. */
   closeWrite(): Promise<void> {
     return this.#writer.close();
   }
 
-  /** Ends both at once. A pending read ends, a pending write rejects. */
+  /** Closes both streams immediately. A pending read fulfills with `null`, a pending write rejects. */
   close(): void {
     this.#rest = new Uint8Array();
     this.#reader.cancel().catch(() => {});

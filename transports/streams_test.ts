@@ -1,9 +1,9 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { AsyncChat } from "../chat.ts";
-import { canRun } from "../tools/certificate.ts";
+import { canRun } from "../tests/permissions.ts";
 import { StreamConn } from "./streams.ts";
 
-/** Asks its questions one after the other, and keeps the answers. */
+/** Asks its questions one by one, and keeps the answers. */
 class Ask extends AsyncChat {
   readonly answers: string[] = [];
   readonly #questions: string[];
@@ -23,34 +23,34 @@ class Ask extends AsyncChat {
   }
 }
 
-/** Two streams as a connection, and what the test holds of them. */
+/** A connection over two streams, and the test's end of each. */
 function streams() {
-  const said = new TransformStream<Uint8Array, Uint8Array>();
-  const heard = new TransformStream<Uint8Array, Uint8Array>();
+  const incoming = new TransformStream<Uint8Array, Uint8Array>();
+  const outgoing = new TransformStream<Uint8Array, Uint8Array>();
   return {
-    conn: new StreamConn(said.readable, heard.writable),
-    says: said.writable.getWriter(),
-    hears: heard.readable,
+    conn: new StreamConn(incoming.readable, outgoing.writable),
+    writer: incoming.writable.getWriter(),
+    readable: outgoing.readable,
   };
 }
 
-Deno.test("StreamConn gives a piece in as many reads as it takes, and the end", async () => {
-  const { conn, says, hears } = streams();
-  void says.write(new Uint8Array([1, 2, 3, 4, 5]));
-  void says.write(new Uint8Array([6]));
-  void says.close();
+Deno.test("StreamConn.read() splits a chunk over several reads, and ends with null", async () => {
+  const { conn, writer, readable } = streams();
+  void writer.write(new Uint8Array([1, 2, 3, 4, 5]));
+  void writer.write(new Uint8Array([6]));
+  void writer.close();
   const p = new Uint8Array(3);
   const got: (number[] | null)[] = [];
   for (let count; (count = await conn.read(p)) !== null;) got.push([...p.subarray(0, count)]);
   assertEquals(got, [[1, 2, 3], [4, 5], [6]]);
-  assertEquals([await conn.read(p), await conn.read(new Uint8Array())], [null, 0]);
+  assertEquals({ atEnd: await conn.read(p), empty: await conn.read(new Uint8Array()) }, { atEnd: null, empty: 0 });
   conn.close();
-  await assertRejects(() => hears.getReader().read());
+  await assertRejects(() => readable.getReader().read());
 });
 
-Deno.test("StreamConn writes, ends its side, and passes on what the streams fail with", async () => {
-  const { conn, hears } = streams();
-  const reader = hears.getReader();
+Deno.test("StreamConn writes, closes its side, and passes errors of the streams through", async () => {
+  const { conn, readable } = streams();
+  const reader = readable.getReader();
   const reading = reader.read();
   assertEquals(await conn.write(new Uint8Array([1, 2])), 2);
   assertEquals((await reading).value, new Uint8Array([1, 2]));
@@ -60,14 +60,14 @@ Deno.test("StreamConn writes, ends its side, and passes on what the streams fail
 
   const broken = streams();
   const failure = new Error("no");
-  await broken.says.abort(failure);
+  await broken.writer.abort(failure);
   assertEquals(await assertRejects(() => broken.conn.read(new Uint8Array(1))), failure);
-  await broken.hears.cancel(failure);
+  await broken.readable.cancel(failure);
   assertEquals(await assertRejects(() => broken.conn.write(new Uint8Array(1))), failure);
   broken.conn.close();
 });
 
-Deno.test("StreamConn ends a pending read when it is closed", async () => {
+Deno.test("StreamConn.close() ends a pending read", async () => {
   const { conn } = streams();
   const reading = conn.read(new Uint8Array(1));
   conn.close();
@@ -75,20 +75,21 @@ Deno.test("StreamConn ends a pending read when it is closed", async () => {
 });
 
 Deno.test({
-  name: "a chat talks to a child process through StreamConn, until the child has no more to say",
+  name: "a chat over StreamConn talks to a child process until it exits",
   ignore: !("execPath" in Deno) || !canRun("python3"),
   async fn() {
     const script = "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)\nprint('bye')";
     const child = new Deno.Command("python3", { args: ["-c", script], stdin: "piped", stdout: "piped" }).spawn();
     const chat = new Ask(new StreamConn(child.stdout, child.stdin), ["one\n", "two\n"]);
     await chat.run();
-    assertEquals([chat.answers, chat.closeReason], [["ONE", "TWO", "bye"], undefined]);
+    assertEquals(chat.answers, ["ONE", "TWO", "bye"]);
+    assertEquals(chat.closeReason, undefined);
     assertEquals((await child.status).code, 0);
   },
 });
 
 Deno.test({
-  name: "a chat is told of a child process that dies in the middle",
+  name: "a chat over StreamConn closes when its child process dies",
   ignore: !("execPath" in Deno) || !canRun("python3"),
   async fn() {
     const script = "import sys; sys.stdin.readline(); print('one', flush=True); print('tw', end='', flush=True)";
@@ -102,7 +103,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a program is a chat over its own input and output",
+  name: "a chat over StreamConn runs on the program's own input and output",
   ignore: !("execPath" in Deno) || !canRun(Deno.execPath()),
   async fn() {
     const program = `
@@ -123,7 +124,8 @@ Deno.test({
     }).spawn();
     const chat = new Ask(new StreamConn(child.stdout, child.stdin), ["one\n", "two\n"]);
     await chat.run();
-    assertEquals([chat.answers, chat.closeReason], [["ONE", "TWO"], undefined]);
+    assertEquals(chat.answers, ["ONE", "TWO"]);
+    assertEquals(chat.closeReason, undefined);
     assertStringIncludes(await new Response(child.stderr).text(), "over undefined");
     assertEquals((await child.status).code, 0);
   },

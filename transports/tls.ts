@@ -1,7 +1,7 @@
 /**
- * TLS in the middle of a conversation (STARTTLS), for `AsyncChat.startTls()`: `serverTls` and `clientTls`.
+ * Upgrades a running chat to TLS (STARTTLS): `serverTls` and `clientTls` for `AsyncChat.startTls()`.
  *
- * @example A server that offers it
+ * @example A server with STARTTLS
  * ```ts ignore
  * import { AsyncChat, serve } from "@asynchat/asynchat";
  * import { serverTls } from "@asynchat/asynchat/tls";
@@ -13,16 +13,16 @@
  *     this.setTerminator("\r\n");
  *   }
  *   protected override async foundTerminator() {
- *     if (this.takeText() !== "STARTTLS") return this.push("502 Not known here\r\n");
+ *     if (this.takeText() !== "STARTTLS") return this.push("502 Unknown command\r\n");
  *     this.push("220 Go ahead\r\n");
- *     await this.startTls(tls); // forget here what the client has said so far: anybody may have said it
+ *     await this.startTls(tls); // then forget all state so far: plaintext can be injected
  *   }
  * }
  *
  * serve({ port: 2525 }, (conn) => new Commands(conn));
  * ```
  *
- * Called first thing in `handleConnect`, it is TLS from the beginning: behind a PROXY header, or on Node.
+ * Call `startTls` first in `handleConnect` for TLS from the beginning: behind a PROXY header, or on Node.
  *
  * @module
  */
@@ -36,65 +36,70 @@ import { connect, createSecureContext, TLSSocket } from "node:tls";
 import type { ChatConn, TlsUpgrade } from "../chat/options.ts";
 import { NodeConn } from "./node.ts";
 
-/** Who a server is, and how long its client may take. */
+/** Options of {@linkcode serverTls}. */
 export interface ServerTlsOptions {
-  /** The certificate in PEM, with those that lead to one that clients know. */
+  /** The certificate in PEM, with its intermediate certificates. */
   cert: string;
   /** The private key of the certificate, in PEM. */
   key: string;
   /**
-   * How long it may take to send what is queued and to shake hands, in milliseconds.
+   * Time limit for sending the queued output and for the handshake, in milliseconds.
    *
    * @default {10000}
    */
   timeoutMs?: number;
 }
 
-/** Whom a client wants to talk to, and how long that may take. */
+/** Options of {@linkcode clientTls}. */
 export interface ClientTlsOptions {
-  /** The name or address that the server's certificate has to be for. */
+  /** The host name or address that the server's certificate must match. */
   hostname: string;
-  /** Certificates in PEM to trust: `Deno.startTls` does so besides those of the platform, `node:tls` instead of them. */
+  /** Trusted CA certificates in PEM. `Deno.startTls` adds them to those of the platform, `node:tls` replaces those. */
   caCerts?: string[];
   /**
-   * How long it may take to send what is queued and to shake hands, in milliseconds.
+   * Time limit for sending the queued output and for the handshake, in milliseconds.
    *
    * @default {10000}
    */
   timeoutMs?: number;
 }
 
-/** How much is read at a time of what is encrypted: the longest record of TLS (RFC 8446, 5.2), a little rounded. */
+/** The longest record of TLS (RFC 8446, 5.2), rounded up. */
 const READ_BYTES = 17_408;
 
 /**
- * The server's side of TLS on any connection, by `node:tls` (Deno has no server's side of its own: denoland/deno#18451).
+ * Creates the server's side of a TLS upgrade, over any connection.
  *
- * What the peer has sent ahead is given to TLS, which refuses it unless it is the beginning of the handshake. A peer that ends
- * without saying so in TLS has just ended: `node:tls` does not tell.
+ * Uses `node:tls`, as Deno has no server side for a running connection (denoland/deno#18451). Bytes that the peer sent
+ * ahead go to TLS, which rejects anything but the beginning of a handshake. An EOF without `close_notify` is a plain
+ * EOF: `node:tls` does not report the difference.
  *
  * @param options Certificate and key.
- * @throws {TypeError} when the key does not fit the certificate
- * @throws {Error} when they are none
+ * @returns The upgrade for `AsyncChat.startTls()`; one serves any number of chats.
+ * @throws {TypeError} when the key does not match the certificate
+ * @throws {Error} when the certificate or the key is not valid PEM
  */
 export function serverTls({ cert, key, timeoutMs }: ServerTlsOptions): TlsUpgrade {
-  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) { // Deno 2.9 would tell each client instead
-    throw new TypeError("Cannot serve TLS: the key is of another certificate, the one of this certificate is wanted");
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) { // Deno 2.9 fails each handshake instead
+    throw new TypeError("Cannot serve TLS: the private key does not match the certificate");
   }
   const secureContext = createSecureContext({ cert, key });
   return {
     role: "server",
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     start: (conn, unread) =>
-      shakeHands(conn, new TLSSocket(new ConnStream(conn, unread), { isServer: true, secureContext }), "secure"),
+      handshake(conn, new TLSSocket(new ConnStream(conn, unread), { isServer: true, secureContext }), "secure"),
   };
 }
 
 /**
- * The client's side of TLS: `Deno.startTls` on a TCP connection of Deno, where a truncated end is told (`UnexpectedEof`), and
- * `node:tls` on any other.
+ * Creates the client's side of a TLS upgrade, over any connection.
  *
- * @param options The server's name.
+ * Uses `Deno.startTls` on Deno's own TCP connections, where an EOF without `close_notify` is an `UnexpectedEof`;
+ * `node:tls` on all others.
+ *
+ * @param options The server's name and what to trust.
+ * @returns The upgrade for `AsyncChat.startTls()`; one serves any number of chats.
  */
 export function clientTls({ hostname, caCerts = [], timeoutMs }: ClientTlsOptions): TlsUpgrade {
   return {
@@ -118,12 +123,12 @@ export function clientTls({ hostname, caCerts = [], timeoutMs }: ClientTlsOption
         servername: isIP(hostname) ? "" : hostname,
         ...trust,
       });
-      return shakeHands(conn, socket, "secureConnect");
+      return handshake(conn, socket, "secureConnect");
     },
   };
 }
 
-/** As much of the platform as is used where it is there: named so, this file needs no types of Deno's. */
+/** What is used of `Deno` where it exists. Declared here, so that this file needs no types of Deno. */
 interface NativeTls {
   startTls(conn: ChatConn, options: { hostname: string; caCerts: string[] }): Promise<ChatConn & NativeHandshake>;
 }
@@ -134,15 +139,14 @@ interface NativeHandshake {
 
 const native: NativeTls | undefined = Reflect.get(globalThis, "Deno");
 
-async function shakeHands(conn: ChatConn, socket: TLSSocket, done: "secure" | "secureConnect"): Promise<ChatConn> {
+async function handshake(conn: ChatConn, socket: TLSSocket, done: "secure" | "secureConnect"): Promise<ChatConn> {
   const secured = new NodeConn(socket);
   Object.defineProperties(secured, { localAddr: { value: conn.localAddr }, remoteAddr: { value: conn.remoteAddr } });
-  // Without a tls.Server nobody else makes errors of these.
+  // A tls.Server would turn these into errors; without one we do.
   socket.on("_tlsError", (error: Error) => socket.destroy(error));
   try {
     await new Promise<void>((resolve, reject) => {
-      const ended = () =>
-        reject(new Error("Cannot start TLS: the peer has ended the connection, a handshake is wanted"));
+      const ended = () => reject(new Error("Cannot start TLS: the peer closed the connection during the handshake"));
       socket.once(done, resolve).once("error", reject).once("end", ended).once("close", ended);
     });
   } catch (error) {
@@ -152,11 +156,11 @@ async function shakeHands(conn: ChatConn, socket: TLSSocket, done: "secure" | "s
   return secured;
 }
 
-/** A connection as a stream of Node: what TLS reads and writes. */
+/** Adapts a connection to a Node stream, for TLS to read and write. */
 class ConnStream extends Duplex {
   readonly #conn: ChatConn;
   #unread: Uint8Array;
-  #begun = false;
+  #started = false;
 
   constructor(conn: ChatConn, unread: Uint8Array) {
     super();
@@ -165,9 +169,9 @@ class ConnStream extends Duplex {
   }
 
   override async _read(): Promise<void> {
-    // Deno 2.9's TLSSocket begins in the next turn, and throws where nobody can catch it when it has failed before.
-    if (!this.#begun) await new Promise<void>((resolve) => setImmediate(resolve));
-    this.#begun = true;
+    // Deno 2.9's TLSSocket starts in the next turn, and throws uncaught if its stream has failed before.
+    if (!this.#started) await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#started = true;
     try {
       let bytes: Uint8Array | null = this.#unread;
       this.#unread = bytes.subarray(bytes.length);
@@ -204,7 +208,7 @@ class ConnStream extends Duplex {
     try {
       this.#conn.close();
     } catch {
-      // it is closed already
+      // already closed
     }
     done(error);
   }

@@ -1,18 +1,19 @@
-// Uses Deno only where it is there: tools/elsewhere runs what is left on Node and on Bun.
+// Uses Deno only where it exists: tools/elsewhere runs these tests on Node and Bun as well.
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { AsyncChat } from "../chat.ts";
 import type { ChatConn, TlsUpgrade } from "../chat/options.ts";
 import { ChatClosedError, HandshakeTimeoutError, UnreadPlaintextError } from "../core/errors.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { turns } from "../tests/recorder.ts";
-import { hasCertificates, makeCertificate } from "../tools/certificate.ts";
+import { makeCertificate } from "../tests/certificates.ts";
+import { hasCertificates } from "../tests/permissions.ts";
+import { flushMicrotasks } from "../tests/recorder.ts";
 import { clientTls, serverTls } from "./tls.ts";
 
 const encoder = new TextEncoder();
 
-/** A little of SMTP: what it is asked, over what, and how it ends. */
+/** A minimal SMTP server; records the lines and the errors. */
 class Mail extends AsyncChat {
-  readonly heard: string[] = [];
+  readonly lines: string[] = [];
   readonly errors: unknown[] = [];
   readonly #tls: TlsUpgrade;
   constructor(conn: ChatConn, tls: TlsUpgrade, clock?: FakeClock) {
@@ -22,11 +23,11 @@ class Mail extends AsyncChat {
   }
   protected override async foundTerminator() {
     const line = this.takeText();
-    this.heard.push(line);
+    this.lines.push(line);
     if (line !== "STARTTLS") return this.push(`250 ${line}\r\n`);
     this.push("220 go\r\n");
     await this.startTls(this.#tls);
-    this.heard.push("secure");
+    this.lines.push("secure");
   }
   protected override handleError(error: unknown) {
     this.errors.push(error);
@@ -34,7 +35,7 @@ class Mail extends AsyncChat {
   }
 }
 
-/** Its client. */
+/** Its client: upgrades, sends one command, and closes. */
 class Send extends Mail {
   protected override handleConnect() {
     this.push("STARTTLS\r\n");
@@ -46,41 +47,42 @@ class Send extends Mail {
   }
   protected override async foundTerminator() {
     const line = this.takeText();
-    this.heard.push(line);
+    this.lines.push(line);
     if (line !== "220 go") return this.closeWhenDone();
     await this.#startTls();
     this.push("EHLO\r\n");
   }
 }
 
-/** An upgrade that only notes what it is given, and ends when the test says so. */
-function noting(role: "client" | "server") {
-  const given: { conn: ChatConn; unread: string }[] = [];
+/** An upgrade that records its arguments, and completes when the test resolves `secured`. */
+function recordedUpgrade(role: "client" | "server") {
+  const calls: { conn: ChatConn; unread: string }[] = [];
   const secured = Promise.withResolvers<ChatConn>();
   const upgrade: TlsUpgrade = {
     role,
     start(conn, unread) {
-      given.push({ conn, unread: new TextDecoder().decode(unread) });
+      calls.push({ conn, unread: new TextDecoder().decode(unread) });
       return secured.promise;
     },
   };
-  return { upgrade, given, secured };
+  return { upgrade, calls, secured };
 }
 
-Deno.test("AsyncChat.startTls() sends what is queued, then goes on where the upgrade says, with all else forgotten", async () => {
-  const { upgrade, given, secured } = noting("server");
+Deno.test("AsyncChat.startTls() flushes, then continues on the upgraded connection", async () => {
+  const { upgrade, calls, secured } = recordedUpgrade("server");
   const [ours, theirs] = memoryPair();
   const chat = new Mail(ours, upgrade);
   const over = chat.run();
   await theirs.send("STARTTLS\r\n");
   assertEquals(await theirs.receiveText(8), "220 go\r\n");
-  await turns();
-  assertEquals(given.map(({ conn }) => conn), [ours]);
-  chat.push("pushed meanwhile\r\n"); // by somebody who knows nothing of it
+  await flushMicrotasks();
+  assertEquals(calls.map(({ conn }) => conn), [ours]);
+  chat.push("pushed meanwhile\r\n"); // as a broadcast would, during the handshake
   const flushed = chat.flushed();
-  await theirs.send("not for the chat\r\n");
-  await turns();
-  assertEquals([chat.heard, chat.bytesSent, theirs.calls.read], [["STARTTLS"], 8, 1]);
+  await theirs.send("for TLS\r\n");
+  await flushMicrotasks();
+  assertEquals(chat.lines, ["STARTTLS"]);
+  assertEquals({ bytesSent: chat.bytesSent, reads: theirs.calls.read }, { bytesSent: 8, reads: 1 });
   const [inner, peer] = memoryPair();
   secured.resolve(inner);
   assertEquals(await peer.receiveText(18), "pushed meanwhile\r\n");
@@ -88,39 +90,40 @@ Deno.test("AsyncChat.startTls() sends what is queued, then goes on where the upg
   assertEquals(chat.conn, inner);
   await peer.send("HELO\r\n");
   assertEquals(await peer.receiveText(10), "250 HELO\r\n");
-  assertEquals([chat.heard, chat.bytesSent], [["STARTTLS", "secure", "HELO"], 36]);
+  assertEquals(chat.lines, ["STARTTLS", "secure", "HELO"]);
+  assertEquals(chat.bytesSent, 36);
   peer.close();
   theirs.close();
   await over;
-  assertEquals([chat.closeReason, chat.errors], [undefined, []]);
+  assertEquals({ reason: chat.closeReason, errors: chat.errors }, { reason: undefined, errors: [] });
 });
 
-Deno.test("AsyncChat.startTls() of a server gives what was sent ahead to TLS and never to a hook, at every cut", async () => {
+Deno.test("AsyncChat.startTls() of a server passes bytes sent ahead to TLS only, at every cut", async () => {
   const sent = "NOOP\r\nSTARTTLS\r\nRCPT TO:<evil>\r\nDA";
   for (let cut = 0; cut <= sent.length; cut++) {
-    const { upgrade, given, secured } = noting("server");
+    const { upgrade, calls, secured } = recordedUpgrade("server");
     const [ours, theirs] = memoryPair();
     const chat = new Mail(ours, upgrade);
     const over = chat.run();
     const sending = theirs.sendInPieces([sent.slice(0, cut), sent.slice(cut)].filter(Boolean));
-    await turns();
-    const { unread } = given[0]!;
-    const left = new Uint8Array(100); // what was not read yet is left to TLS as well
+    await flushMicrotasks();
+    const { unread } = calls[0]!;
+    const left = new Uint8Array(100); // bytes that were not read yet go to TLS as well
     const rest = unread.length === 18 ? "" : new TextDecoder().decode(left.subarray(0, await ours.read(left) ?? 0));
     assertEquals(unread + rest, "RCPT TO:<evil>\r\nDA", `cut at ${cut}`);
     const [inner, peer] = memoryPair();
     secured.resolve(inner);
-    await peer.send("TA\r\n"); // what had begun in plaintext does not go on in here
+    await peer.send("TA\r\n"); // a frame that began in plaintext does not continue here
     assertEquals(await peer.receiveText(8), "250 TA\r\n");
-    assertEquals(chat.heard, ["NOOP", "STARTTLS", "secure", "TA"], `cut at ${cut}`);
+    assertEquals(chat.lines, ["NOOP", "STARTTLS", "secure", "TA"], `cut at ${cut}`);
     peer.close();
     theirs.close();
     await Promise.all([over, sending]);
   }
 });
 
-Deno.test("AsyncChat.startTls() of a client refuses when something was sent ahead, and ends the chat", async () => {
-  const { upgrade, given } = noting("client");
+Deno.test("AsyncChat.startTls() of a client closes the chat when bytes were sent ahead", async () => {
+  const { upgrade, calls } = recordedUpgrade("client");
   const [ours, theirs] = memoryPair();
   const chat = new Send(ours, upgrade);
   const over = chat.run();
@@ -128,21 +131,22 @@ Deno.test("AsyncChat.startTls() of a client refuses when something was sent ahea
   await over;
   const reason = chat.closeReason;
   assertInstanceOf(reason, UnreadPlaintextError);
-  assertEquals([reason.received, chat.heard, given, chat.errors], [14, ["220 go"], [], []]);
+  assertEquals(reason.received, 14);
+  assertEquals({ lines: chat.lines, calls, errors: chat.errors }, { lines: ["220 go"], calls: [], errors: [] });
   assertEquals(ours.closed, true);
   theirs.close();
 });
 
-Deno.test("AsyncChat.startTls() lets no plaintext through for a hook that does not await it", async () => {
+Deno.test("AsyncChat.startTls() dispatches no plaintext when the hook does not await it", async () => {
   for (const when of ["connect", "frame", "data"]) {
     class Careless extends AsyncChat {
-      readonly heard: string[] = [];
+      readonly lines: string[] = [];
       protected override handleConnect() {
         this.setTerminator("\n");
         if (when === "connect") this.#start();
       }
       protected override collectIncomingData(data: Uint8Array) {
-        this.heard.push(new TextDecoder().decode(data));
+        this.lines.push(new TextDecoder().decode(data));
         if (when === "data" && this.conn === ours) this.#start();
       }
       protected override foundTerminator() {
@@ -153,79 +157,85 @@ Deno.test("AsyncChat.startTls() lets no plaintext through for a hook that does n
         this.push("hidden");
       }
     }
-    const { upgrade, given, secured } = noting("server");
+    const { upgrade, calls, secured } = recordedUpgrade("server");
     const [ours, theirs] = memoryPair();
     const chat = new Careless(ours);
     const over = chat.run();
     await theirs.send("a\nb\nc");
-    await turns();
-    assertEquals(given.length, 1, when);
+    await flushMicrotasks();
+    assertEquals(calls.length, 1, when);
     const [inner, peer] = memoryPair();
     secured.resolve(inner);
     assertEquals(await peer.receiveText(6), "hidden");
     await peer.send("d\n");
     await peer.closeWrite();
     await over;
-    assertEquals(chat.heard, when === "connect" ? ["d"] : ["a", "d"], when);
+    assertEquals(chat.lines, when === "connect" ? ["d"] : ["a", "d"], when);
     theirs.close();
     peer.close();
   }
 });
 
-Deno.test("AsyncChat.startTls() ends the chat when TLS takes too long, fails, or the chat is closed meanwhile", async () => {
+Deno.test("AsyncChat.startTls() closes the chat on timeout, on failure, and on close() meanwhile", async () => {
   const failure = new Error("no");
-  const befalls: [string, (given: ReturnType<typeof noting>, chat: Mail, clock: FakeClock) => void, unknown][] = [
-    ["late", (_given, _chat, clock) => clock.advance(10_000), HandshakeTimeoutError],
+  const events: [
+    string,
+    (recorded: ReturnType<typeof recordedUpgrade>, chat: Mail, clock: FakeClock) => void,
+    unknown,
+  ][] = [
+    ["late", (_recorded, _chat, clock) => clock.advance(10_000), HandshakeTimeoutError],
     ["failed", ({ secured }) => secured.reject(failure), failure],
-    ["closed", (_given, chat) => chat.close(), undefined],
+    ["closed", (_recorded, chat) => chat.close(), undefined],
   ];
-  for (const [what, befall, expected] of befalls) {
+  for (const [what, act, expected] of events) {
     const clock = new FakeClock();
-    const noted = noting("server");
+    const recorded = recordedUpgrade("server");
     const [ours, theirs] = memoryPair();
-    const chat = new Mail(ours, noted.upgrade, clock);
+    const chat = new Mail(ours, recorded.upgrade, clock);
     const over = chat.run();
     await theirs.send("STARTTLS\r\n");
     assertEquals(await theirs.receiveText(8), "220 go\r\n");
-    await turns();
-    befall(noted, chat, clock);
+    await flushMicrotasks();
+    act(recorded, chat, clock);
     await over;
     if (typeof expected === "function") assertInstanceOf(chat.closeReason, HandshakeTimeoutError);
     else assertEquals(chat.closeReason, expected as Error | undefined, what);
-    assertEquals([chat.heard, chat.errors, ours.closed], [["STARTTLS"], [], true], what);
+    assertEquals({ lines: chat.lines, errors: chat.errors }, { lines: ["STARTTLS"], errors: [] }, what);
+    assertEquals(ours.closed, true, what);
     const [late, peer] = memoryPair();
-    noted.secured.resolve(late); // one that comes too late is closed
-    await turns();
-    assertEquals([late.closed, clock.pending], [what !== "failed", 0], what);
+    recorded.secured.resolve(late); // a connection that comes too late is closed
+    await flushMicrotasks();
+    assertEquals(late.closed, what !== "failed", what);
+    assertEquals(clock.pending, 0, what);
     late[Symbol.dispose]();
     peer.close();
     theirs.close();
   }
 });
 
-Deno.test("AsyncChat.startTls() says its last words over TLS when it is told to end meanwhile", async () => {
-  const { upgrade, secured } = noting("server");
+Deno.test("AsyncChat.closeWhenDone() during startTls() flushes over TLS before closing", async () => {
+  const { upgrade, secured } = recordedUpgrade("server");
   const [ours, theirs] = memoryPair();
   const chat = new Mail(ours, upgrade);
   const over = chat.run();
   await theirs.send("STARTTLS\r\n");
   await theirs.receiveText(8);
-  chat.push("421 going\r\n");
+  chat.push("421 closing\r\n");
   chat.closeWhenDone();
   const [inner, peer] = memoryPair();
   secured.resolve(inner);
-  assertEquals(await peer.receiveText(), "421 going\r\n");
+  assertEquals(await peer.receiveText(), "421 closing\r\n");
   peer.close();
   await over;
-  assertEquals([chat.closeReason, theirs.calls.read], [undefined, 1]);
+  assertEquals({ reason: chat.closeReason, reads: theirs.calls.read }, { reason: undefined, reads: 1 });
   theirs.close();
 });
 
-Deno.test("AsyncChat.startTls() refuses to begin where it cannot", async () => {
+Deno.test("AsyncChat.startTls() throws before run(), outside of a hook, and when closing", async () => {
   class Bare extends AsyncChat {
     protected override foundTerminator() {}
     start() {
-      return this.startTls(noting("server").upgrade);
+      return this.startTls(recordedUpgrade("server").upgrade);
     }
   }
   const [ours, theirs] = memoryPair();
@@ -233,7 +243,7 @@ Deno.test("AsyncChat.startTls() refuses to begin where it cannot", async () => {
   assertThrows(() => chat.start(), ChatClosedError);
   chat.setTerminator("\n");
   const over = chat.run();
-  await turns();
+  await flushMicrotasks();
   assertThrows(
     () => chat.start(),
     TypeError,
@@ -246,7 +256,7 @@ Deno.test("AsyncChat.startTls() refuses to begin where it cannot", async () => {
 });
 
 Deno.test({
-  name: "serverTls() and clientTls() carry a chat over any connection, and both ends see a good end",
+  name: "serverTls() and clientTls() run a chat over any connection to a clean close",
   ignore: !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -254,14 +264,15 @@ Deno.test({
     const mail = new Mail(a, serverTls(certificate));
     const send = new Send(b, clientTls({ hostname: "localhost", caCerts: [certificate.cert] }));
     await Promise.all([mail.run(), send.run()]);
-    assertEquals(send.heard, ["220 go", "250 EHLO"]);
-    assertEquals(mail.heard, ["STARTTLS", "secure", "EHLO"]);
-    assertEquals([mail.closeReason, send.closeReason, a.closed, b.closed], [undefined, undefined, true, true]);
+    assertEquals(send.lines, ["220 go", "250 EHLO"]);
+    assertEquals(mail.lines, ["STARTTLS", "secure", "EHLO"]);
+    assertEquals({ mail: mail.closeReason, send: send.closeReason }, { mail: undefined, send: undefined });
+    assertEquals({ a: a.closed, b: b.closed }, { a: true, b: true });
   },
 });
 
 Deno.test({
-  name: "clientTls() refuses a certificate that it does not trust or that is for another; both chats end",
+  name: "clientTls() rejects an untrusted certificate and one for another name; both chats close",
   ignore: !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -271,14 +282,15 @@ Deno.test({
       const send = new Send(b, clientTls(options));
       await Promise.all([mail.run(), send.run()]);
       assertInstanceOf(send.closeReason, Error);
-      assertEquals([send.heard, send.errors, b.closed], [["220 go"], [], true]);
-      assertEquals([mail.heard[0], a.closed], ["STARTTLS", true]);
+      assertEquals({ lines: send.lines, errors: send.errors }, { lines: ["220 go"], errors: [] });
+      assertEquals(mail.lines[0], "STARTTLS");
+      assertEquals({ a: a.closed, b: b.closed }, { a: true, b: true });
     }
   },
 });
 
 Deno.test({
-  name: "serverTls() ends the chat of a peer that sends plaintext ahead of its handshake, or goes in the middle of it",
+  name: "serverTls() closes on plaintext before the handshake, and on EOF within it",
   ignore: !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -291,18 +303,25 @@ Deno.test({
       b.close();
       await over;
       assert(mail.closeReason !== undefined);
-      assertEquals([mail.heard, mail.errors, a.closed], [["STARTTLS"], [], true]);
+      assertEquals(
+        { lines: mail.lines, errors: mail.errors, closed: a.closed },
+        { lines: ["STARTTLS"], errors: [], closed: true },
+      );
     }
   },
 });
 
 Deno.test({
-  name: "serverTls() refuses a key that does not fit its certificate at once",
+  name: "serverTls() throws at once when the key does not match the certificate",
   ignore: !hasCertificates,
   fn() {
     using one = makeCertificate();
     using two = makeCertificate();
-    assertThrows(() => serverTls({ cert: one.cert, key: two.key }), TypeError, "the key is of another certificate");
+    assertThrows(
+      () => serverTls({ cert: one.cert, key: two.key }),
+      TypeError,
+      "the private key does not match the certificate",
+    );
     assertThrows(() => serverTls({ cert: "nonsense", key: two.key }), Error);
   },
 });

@@ -86,7 +86,7 @@ class Greeter(asynchat.async_chat):
         self.parts = []
         name = request.split("\r\n", 1)[0].split(" ")[1][1:]
         page = f"<html>\r\n<body>\r\nHello {name}! \r\n</body>\r\n</html>\r\n".encode("latin-1")
-        # wrk takes an answer that does not say how long it is for a broken one.
+        # wrk treats an answer without a length as broken.
         self.push(status + b"\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page))
         self.push(page)
 
@@ -96,7 +96,7 @@ class Greeter(asynchat.async_chat):
 
 
 class KeptGreeter(Greeter):
-    """The same, changed as little as keeping the connection takes."""
+    """The same, with the minimal change that keeps the connection."""
 
     def found_terminator(self):
         self.answer(b"HTTP/1.1 200 OK")
@@ -117,7 +117,7 @@ class Server(asyncore.dispatcher):
 
 
 def memory(separator, path, times, piece, seconds):
-    """The file's bytes over and over, with no socket: `recv` gives them."""
+    """Reads the bytes of the file over and over, without a socket: `recv` returns them."""
     with open(path, "rb") as file:
         data = file.read()
 

@@ -1,9 +1,9 @@
 /**
- * The bare `conn.read` loop of Deno, which is the limit of what is built on it: `bare_peer.ts <mode> ...`, see ../peers.ts
- * for the modes. It splits nothing but requests.
+ * The bare `conn.read` loop of Deno, the limit of what is built on it: `bare_peer.ts <mode> ...`, see ../peers.ts for
+ * the modes. It splits requests only.
  */
 
-/** What a read is given: asynchat's `ac_in_buffer_size`, and our largest read. Echoes are many and short. */
+/** Size of a read: asynchat's `ac_in_buffer_size`, and our largest. Echoes are many and short. */
 const READ_BYTES = 65_536;
 const ECHO_READ_BYTES = 4_096;
 
@@ -29,7 +29,7 @@ async function echo(conn: Deno.TcpConn): Promise<void> {
   conn.close();
 }
 
-/** As little as greets who asks well: finds the empty line, and the name between `GET /` and the next space. */
+/** The minimal greeter for valid requests: finds the empty line, and the name between `GET /` and the next space. */
 async function greet(conn: Deno.TcpConn): Promise<void> {
   conn.setNoDelay();
   const buffer = new Uint8Array(ECHO_READ_BYTES);
@@ -55,4 +55,4 @@ const [mode] = Deno.args;
 const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
 console.log((listener.addr as Deno.NetAddr).port);
 const handle = mode === "echo" ? echo : mode === "http" ? greet : count;
-for (;;) handle(await listener.accept()).catch(() => {}); // who goes in the middle of an answer is gone
+for (;;) handle(await listener.accept()).catch(() => {}); // a client that disconnects within an answer

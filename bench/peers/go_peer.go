@@ -1,4 +1,4 @@
-// Go: `go_peer <mode> ...`, see ../peers.ts for the modes. On one processor, as the other peers are.
+// Go: `go_peer <mode> ...`, see ../peers.ts for the modes. On one processor, like the other peers.
 package main
 
 import (
@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-const longest = 1 << 28
+const maxFrameBytes = 1 << 28
 
 var separators = map[string][]byte{"crlf": []byte("\r\n"), "lf": []byte("\n")}
 
 // countLines counts lines that end with LF or CR LF.
 func countLines(from io.Reader) (frames, size int) {
 	s := bufio.NewScanner(from)
-	s.Buffer(make([]byte, 65536), longest)
+	s.Buffer(make([]byte, 65536), maxFrameBytes)
 	for s.Scan() {
 		frames++
 		size += len(s.Bytes())
@@ -112,7 +112,7 @@ func greet(conn net.Conn) {
 	}
 }
 
-// pieces reads the same bytes again and again, a separator behind each pass, until the time is over.
+// pieces reads the same bytes over and over, with a separator after each pass, until the time is over.
 type pieces struct {
 	data, separator  []byte
 	at, times, piece int

@@ -33,7 +33,7 @@ static void prefixed(struct bufferevent *conn, void *context) {
     size_t length = ntohl(head);
     if (evbuffer_get_length(input) < 4 + length) break;
     evbuffer_drain(input, 4);
-    evbuffer_pullup(input, length); /* the body in one run, as its taker wants it */
+    evbuffer_pullup(input, length); /* makes the body contiguous, as an application needs it */
     evbuffer_drain(input, length);
     count->frames++, count->bytes += length;
   }
@@ -77,7 +77,7 @@ static double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* The file's bytes over and over, with no socket. */
+/* Counts the lines of the file over and over, without a socket. */
 static Count memory(const char *data, size_t size, int times, size_t piece, double seconds, double *passed) {
   struct evbuffer *input = evbuffer_new();
   Count count = {0};

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 const [how, mode, ...args] = process.argv.slice(2);
 const SEPARATORS = { crlf: "\r\n", lf: "\n" };
 
-/** What everybody writes: keep the rest, put the next chunk behind it, search for the separator. */
+/** The usual way: keep the rest, append the next chunk, search for the separator. */
 class LineSplitter {
   #rest = Buffer.alloc(0);
   #separator;
@@ -72,7 +72,7 @@ function echo(socket) {
   } else {
     const splitter = new LineSplitter("\r\n", (line) => answer(line.latin1Slice()));
     socket.on("data", (chunk) => {
-      socket.cork(); // what one chunk asks is answered by one write
+      socket.cork(); // one write for the answers to one chunk
       splitter.add(chunk);
       socket.uncork();
     });
@@ -85,7 +85,7 @@ function greet(request, response) {
   response.end(page);
 }
 
-/** The file's bytes over and over, with no socket. */
+/** Counts the lines of the file over and over, without a socket. */
 function memory(separator, path, times, piece, seconds) {
   const data = readFileSync(path);
   const run = (seconds) => {

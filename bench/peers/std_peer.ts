@@ -1,6 +1,6 @@
 /**
- * The line streams of `@std/streams`: `std_peer.ts <class> <mode> ...`, see ../peers.ts for the modes. They come from the
- * npm build of the standard library, so that the benchmark runs where JSR cannot be reached.
+ * The line streams of `@std/streams`: `std_peer.ts <class> <mode> ...`, see ../peers.ts for the modes. Imported from
+ * the npm build of the standard library, so that the benchmark runs without access to JSR.
  */
 
 import { DelimiterStream } from "npm:deno-std@1.4.0/streams/delimiter_stream.js";
@@ -9,7 +9,7 @@ import { TextLineStream } from "npm:deno-std@1.4.0/streams/text_line_stream.js";
 const [how, mode, separator, ...args] = Deno.args;
 const end = new TextEncoder().encode(separator === "lf" ? "\n" : "\r\n");
 
-/** Splits and counts to the end. */
+/** Splits and counts to EOF. */
 async function count(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   let frames = 0, size = 0;
   const lines: ReadableStream<string | Uint8Array> = how === "TextLineStream"
@@ -19,11 +19,11 @@ async function count(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<st
     frames++;
     size += line.length;
   }
-  // A DelimiterStream gives one frame more at the end: what is behind the last delimiter, though it is nothing.
+  // A DelimiterStream yields one more frame at the end: the empty rest behind the last delimiter.
   return `${how === "TextLineStream" ? frames : frames - 1} ${size}`;
 }
 
-/** The file's bytes over and over, with no socket. */
+/** Counts the lines of the file over and over, without a socket. */
 async function memory(data: Uint8Array<ArrayBuffer>, times: number, piece: number, seconds: number): Promise<string> {
   const start = performance.now();
   function* pieces() {
@@ -55,5 +55,5 @@ if (mode === "memory") {
 } else {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   console.log((listener.addr as Deno.NetAddr).port);
-  for (;;) count((await listener.accept()).readable).then(console.log); // its end closes the connection
+  for (;;) count((await listener.accept()).readable).then(console.log); // EOF closes the connection
 }

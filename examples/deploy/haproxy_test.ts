@@ -1,16 +1,15 @@
-// The real HAProxy with haproxy.cfg: greeters behind it see its clients, and one is restarted without a lost request.
+// Runs HAProxy with haproxy.cfg: the greeters see its clients' addresses, and one is restarted without a lost request.
 import { assert, assertEquals } from "@std/assert";
 import { AsyncChat, type ChatConn, type ChatServer } from "../../mod.ts";
 import { serveGreeter } from "../../server.ts";
-import { canRun } from "../../tools/certificate.ts";
+import { canRun, hasNet } from "../../tests/permissions.ts";
 
 const hostname = "127.0.0.1";
-const net = Deno.permissions.querySync({ name: "net", host: hostname }).state === "granted";
 const config = new URL("haproxy.cfg", import.meta.url).pathname;
 
-/** Asks for a greeting again and again on one connection, until it is told to stop. */
-class Asking extends AsyncChat {
-  answers = 0;
+/** Requests greetings in a loop on one connection, until `stopped` is set. */
+class RequestLoop extends AsyncChat {
+  responses = 0;
   readonly wrong: string[] = [];
   stopped = false;
   #inBody = false;
@@ -19,7 +18,7 @@ class Asking extends AsyncChat {
     super(conn);
   }
   protected override handleConnect() {
-    this.#ask();
+    this.#request();
   }
   protected override foundTerminator() {
     const text = this.takeText();
@@ -28,15 +27,15 @@ class Asking extends AsyncChat {
       this.#inBody = true;
       return this.setTerminator(Number(/^content-length: ([0-9]+)/im.exec(text)![1]));
     }
-    this.answers++;
+    this.responses++;
     if (!text.includes(`Hello ${this.name}! `)) this.wrong.push(text);
     if (this.stopped) this.closeWhenDone();
-    else this.#ask();
+    else this.#request();
   }
   protected override handleEof() {
-    this.wrong.push("the connection has ended");
+    this.wrong.push("unexpected EOF");
   }
-  #ask() {
+  #request() {
     this.#inBody = false;
     this.setTerminator("\r\n\r\n");
     this.push(`GET /${this.name} HTTP/1.1\r\nHost: h\r\n\r\n`);
@@ -48,7 +47,7 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** A greeter behind the proxy, and what it has answered. */
+/** Starts a greeter behind the proxy, and records its responses and errors. */
 function greeter(port = 0) {
   const lines: string[] = [];
   const errors: unknown[] = [];
@@ -62,30 +61,30 @@ function greeter(port = 0) {
   return { server, port: (server.addr as Deno.NetAddr).port, lines, errors };
 }
 
-/** Says something to HAProxy's admin socket, and gives back its answer. */
+/** Sends a command to HAProxy's admin socket, and returns the reply. */
 async function admin(port: number, command: string): Promise<string> {
   using conn = await Deno.connect({ hostname, port });
   await conn.write(new TextEncoder().encode(`${command}\n`));
-  const answer = new Uint8Array(10_000);
+  const reply = new Uint8Array(10_000);
   let length = 0;
-  for (let count; (count = await conn.read(answer.subarray(length))) !== null;) length += count;
-  return new TextDecoder().decode(answer.subarray(0, length));
+  for (let count; (count = await conn.read(reply.subarray(length))) !== null;) length += count;
+  return new TextDecoder().decode(reply.subarray(0, length));
 }
 
-/** A column of `show stat` about a server. */
+/** Returns a column of `show stat` for a server. */
 async function stat(port: number, server: string, column: string): Promise<string> {
   const [head, ...rows] = (await admin(port, "show stat greeters 4 -1")).replace("# ", "").trim().split("\n");
   return rows.map((row) => row.split(",")).find((row) => row[1] === server)![head!.split(",").indexOf(column)]!;
 }
 
-/** Asks until it is so: the answers take their time. */
+/** Polls until the condition holds. */
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
   while (!await condition()) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 Deno.test({
-  name: "HAProxy with haproxy.cfg tells greeters their clients, and one is restarted without a lost request",
-  ignore: !net || !canRun("haproxy"),
+  name: "haproxy.cfg passes client addresses; a greeter restarts without a lost request",
+  ignore: !hasNet || !canRun("haproxy"),
   async fn() {
     let one = greeter();
     const two = greeter();
@@ -103,19 +102,19 @@ Deno.test({
       stdout: "null",
       stderr: "null",
     }).spawn();
-    let ended: Deno.CommandStatus | undefined;
-    haproxy.status.then((status) => ended = status);
+    let exited: Deno.CommandStatus | undefined;
+    haproxy.status.then((status) => exited = status);
     await until(() => {
-      assert(ended === undefined, `haproxy has ended with ${ended?.code}`);
+      assert(exited === undefined, `haproxy exited with ${exited?.code}`);
       return admin(stats, "show info").then(() => true, () => false);
     });
     for (const name of ["one", "two"]) await until(async () => await stat(stats, name, "check_status") === "L7OK");
 
     const conns = await Promise.all(Array.from({ length: 8 }, () => Deno.connect({ hostname, port: bind })));
-    const clients = conns.map((conn, i) => new Asking(conn, `k${i}`));
-    const over = clients.map((client) => client.run());
+    const clients = conns.map((conn, i) => new RequestLoop(conn, `k${i}`));
+    const finished = clients.map((client) => client.run());
     await until(() => one.lines.length > 100 && two.lines.length > 100);
-    for (const [i, conn] of conns.entries()) { // each client as itself, health checks as the proxy
+    for (const [i, conn] of conns.entries()) { // clients by their own address, health checks by the proxy's
       const line = `${hostname}:${(conn.localAddr as Deno.NetAddr).port} GET /k${i} 200`;
       assert(one.lines.includes(line) && two.lines.includes(line), line);
     }
@@ -124,17 +123,19 @@ Deno.test({
     await admin(stats, "set server greeters/one state drain");
     await until(async () => await stat(stats, "one", "scur") === "0");
     await one.server.shutdown();
-    const before = clients.map(({ answers }) => answers);
-    await until(() => clients.every(({ answers }, i) => answers > before[i]! + 10)); // served by the other
+    const before = clients.map(({ responses }) => responses);
+    await until(() => clients.every(({ responses }, i) => responses > before[i]! + 10)); // served by the other greeter
     const { port, errors } = one;
     one = greeter(port);
     await admin(stats, "set server greeters/one state ready");
     await until(() => one.lines.length > 100);
 
     for (const client of clients) client.stopped = true;
-    await Promise.all(over);
-    assertEquals(clients.map(({ wrong, closeReason }) => [wrong, closeReason]), clients.map(() => [[], undefined]));
-    assertEquals([errors, one.errors, two.errors], [[], [], []]);
+    await Promise.all(finished);
+    for (const { name, wrong, closeReason } of clients) {
+      assertEquals({ name, wrong, closeReason }, { name, wrong: [], closeReason: undefined });
+    }
+    assertEquals({ before: errors, one: one.errors, two: two.errors }, { before: [], one: [], two: [] });
     haproxy.kill("SIGTERM");
     await haproxy.status;
     await Promise.all([one.server.shutdown(), two.server.shutdown()]);

@@ -1,4 +1,4 @@
-/** Ours beside CPython's own asynchat: its recorded run, and the real module where there is one. */
+/** Compares ours with CPython's own asynchat: with its recorded run, and with the real module where installed. */
 
 import { assert, assertEquals } from "@std/assert";
 import { concat } from "@std/bytes";
@@ -21,10 +21,10 @@ import vectors from "./vectors.json" with { type: "json" };
 const recorded = vectors as unknown as Recorded;
 const ignore = !await hasOracle();
 
-/** The seeds of the conversations that are not recorded. */
+/** Seeds of conversations that are not recorded. */
 const LIVE_SEEDS = Array.from({ length: 2_000 }, (_, at) => 1_001 + at);
 
-/** Plays a conversation and holds it against what asynchat made of it. */
+/** Plays a conversation and compares the outcome with that of asynchat. */
 async function assertSame(
   seed: number,
   conversation: Conversation,
@@ -41,20 +41,20 @@ AsyncChat: ${JSON.stringify(outcome)}`;
   assertEquals(ours, expected, message);
 }
 
-/** The same with the bytes cut in another way, and a chat that waits for its peer to take nearly every byte. */
-async function assertSameHowever(seed: number, conversation: Conversation, python: PythonOutcome): Promise<void> {
-  // What discardBuffers() drops is what has been read by then: there it does matter how the bytes come.
+/** The same with other cuts, and a very low highWaterMark: the chat waits after nearly every byte. */
+async function assertSameRecut(seed: number, conversation: Conversation, python: PythonOutcome): Promise<void> {
+  // discardBuffers() drops what has been read, which depends on the cuts.
   if (conversation.steps.flat().some(([name]) => name === "discard_buffers")) return;
   const pieces = randomCut(concat(piecesOf(conversation)), seed + 1, [1, 3, 8, 1000][seed % 4]!);
   await assertSame(seed, conversation, python, pieces, { highWaterMark: 1 + seed % 5 });
 }
 
-Deno.test("AsyncChat calls the hooks that asynchat calls, and sends what it sends, in each recorded conversation", async () => {
+Deno.test("AsyncChat calls the same hooks and sends the same bytes in each recorded conversation", async () => {
   for (const { seed, conversation, python } of recorded.random) await assertSame(seed, conversation, python);
 });
 
-Deno.test("AsyncChat calls the hooks that asynchat calls when the recorded bytes come in other pieces", async () => {
-  for (const { seed, conversation, python } of recorded.random) await assertSameHowever(seed, conversation, python);
+Deno.test("AsyncChat calls the same hooks for each recorded conversation with other cuts", async () => {
+  for (const { seed, conversation, python } of recorded.random) await assertSameRecut(seed, conversation, python);
 });
 
 for (const { name, conversation } of likenesses) {
@@ -66,7 +66,7 @@ for (const { name, conversation } of likenesses) {
   });
 }
 
-Deno.test("the recorded conversations hold enough of everything that asynchat does", () => {
+Deno.test("the recorded conversations cover everything that asynchat does", () => {
   const events = recorded.random.flatMap(({ python }) => python.events);
   const outcomes = recorded.random.map(({ python }) => python);
   const operations = recorded.random.flatMap(({ conversation }) => conversation.steps.flat());
@@ -80,28 +80,28 @@ Deno.test("the recorded conversations hold enough of everything that asynchat do
     discarded: operations.filter(([name]) => name === "discard_buffers").length,
     produced: operations.filter(([name]) => name.startsWith("produce")).length,
   };
-  const least = { data: 400, found: 400, counted: 80, ended: 20, held: 20, sent: 60, discarded: 10, produced: 100 };
+  const minimum = { data: 400, found: 400, counted: 80, ended: 20, held: 20, sent: 60, discarded: 10, produced: 100 };
   for (const [name, count] of Object.entries(counts)) {
-    assert(count >= least[name as keyof typeof least], `of "${name}" there are ${count}, too few`);
+    assert(count >= minimum[name as keyof typeof minimum], `too few "${name}": got ${count}`);
   }
 });
 
-Deno.test("findPrefixAtEnd() finds what asynchat's find_prefix_at_end finds", () => {
+Deno.test("findPrefixAtEnd() returns what asynchat's find_prefix_at_end returns", () => {
   const lengths = prefixPairs().map(([haystack, needle]) => findPrefixAtEnd(toBytes(haystack), toBytes(needle)));
   assertEquals(lengths.join(""), recorded.prefixes);
 });
 
 Deno.test({
-  name: "vectors.json holds what the asynchat of this machine does",
+  name: "vectors.json equals a new recording on this machine",
   ignore,
   async fn() {
-    // Another CPython may have recorded it.
+    // The version of CPython may differ.
     assertEquals({ ...await record(), python: recorded.python }, recorded);
   },
 });
 
 Deno.test({
-  name: "AsyncChat calls the hooks that asynchat calls, and sends what it sends, in 2,000 more random conversations",
+  name: "AsyncChat calls the same hooks and sends the same bytes in 2,000 live conversations",
   ignore,
   async fn() {
     const conversations = LIVE_SEEDS.map(randomConversation);
@@ -110,12 +110,12 @@ Deno.test({
       const conversation = conversations[at]!;
       const python = outcomes[at]!;
       await assertSame(seed, conversation, python);
-      await assertSameHowever(seed, conversation, python);
+      await assertSameRecut(seed, conversation, python);
     }
   },
 });
 
-/** So many bytes that no two places look alike, made of lines of 1,000 bytes. */
+/** `size` bytes of numbered lines of 1,000 bytes, so that no two places look alike. */
 function lines(size: number): string {
   let text = "";
   for (let line = 0; text.length < size; line++) text += `${line}`.padStart(999, "abcdefg") + "\n";
@@ -129,7 +129,7 @@ function commonLength(one: string, other: string): number {
 }
 
 Deno.test({
-  name: "AsyncChat sends and tells what asynchat does when it is more than any buffer holds",
+  name: "AsyncChat dispatches and sends what asynchat does beyond the size of any buffer",
   ignore,
   async fn() {
     const big: Operation[] = [
@@ -159,7 +159,7 @@ Deno.test({
     for (const [at, conversation] of conversations.entries()) {
       const [ours, expected] = comparePlayed(conversation, outcomes[at]!, await play(conversation))
         .map(({ events, sent, terminator }) => JSON.stringify([events, terminator, sent]));
-      const same = commonLength(ours!, expected!); // a difference of so long texts would be no help to anybody
+      const same = commonLength(ours!, expected!); // a diff of texts this long is unreadable
       assertEquals(
         ours!.substring(same - 40, same + 80),
         expected!.substring(same - 40, same + 80),

@@ -1,7 +1,7 @@
 /**
- * A conversation: what a peer sends and what a chat does about it, in words that CPython's asynchat and ours both understand.
+ * A conversation: what a peer sends and what a chat does in its hooks, in terms that CPython's asynchat and ours share.
  *
- * Bytes are text here, one character (U+0000 to U+00FF) a byte, so that a conversation can be read and is plain JSON.
+ * Bytes are text here, one character (U+0000 to U+00FF) a byte, so that a conversation is readable and plain JSON.
  */
 
 import { randomCut, seededRandom } from "../../testing/cuts.ts";
@@ -9,11 +9,11 @@ import { randomCut, seededRandom } from "../../testing/cuts.ts";
 /** A byte string, a count, or `null`, `""` and `0` for raw. */
 export type Term = string | number | null;
 
-/** Something that a hook does. */
+/** A step of a hook. */
 export type Operation =
   | ["terminator", Term]
-  | ["note_terminator" | "note_queue"] // puts what getTerminator says, and how many bytes are queued, among the events
-  | ["push", string | number] // a number is a mistake
+  | ["note_terminator" | "note_queue"] // records getTerminator(), and the number of queued bytes, as an event
+  | ["push", string | number] // a number is an error
   | ["push_bytearray" | "push_view" | "push_text", string]
   | ["produce", string[]] // pushWithProducer of an object with more() that has these pieces
   | ["produce_simple", string, number]
@@ -23,68 +23,68 @@ export type Operation =
   | ["discard_buffers"]
   | ["produce_throwing" | "throw"];
 
-/** What is said and done. */
+/** A conversation: both sides of it. */
 export interface Conversation {
-  /** What is done: `[0]` at the start, `[n]` in the nth `foundTerminator`. */
+  /** The steps: `[0]` at the start, `[n]` in the nth `foundTerminator`. */
   steps: Operation[][];
-  /** What is done in the first, second ... `collectIncomingData`. */
+  /** The steps in the first, second ... `collectIncomingData`. */
   onData?: Operation[][];
-  /** What the peer sends before it ends, one piece a read; "|" stands between two. */
+  /** What the peer sends, one piece a read, separated by "|". */
   chunks: string;
-  /** Whether the peer ends without waiting for what it is sent. */
+  /** Whether the peer ends without reading first. */
   hasty?: boolean;
-  /** The network's fault that comes instead of the peer's end: the name of its errno. */
+  /** The errno of a network error instead of EOF. */
   fault?: string;
-  /** Whether `handleError` lets the chat go on. */
+  /** Whether `handleError` keeps the chat open. */
   goesOn?: boolean;
-  /** Reads, counted from 1, that find nothing to read. */
+  /** Reads, counted from 1, that get no data. */
   pauses?: number[];
-  /** How many bytes the first, second ... write takes, over and over; 0 is: no room, -1: the peer is gone. */
+  /** Bytes that each write takes, cyclic; 0: would block, -1: broken pipe. */
   takes?: number[];
-  /** How often the socket is found writable after the first, second ... read, over and over. (Ours writes when it can.) */
+  /** Writable events after each read, cyclic. (Ours writes when it can.) */
   writes?: number[];
   /** `ac_in_buffer_size`; `maxReadBytes` in ours. */
   readSize?: number;
-  /** `ac_out_buffer_size`. (Ours has no such number.) */
+  /** `ac_out_buffer_size`; ours has no equivalent. */
   sendSize?: number;
-  /** Whether the data is gathered and taken in `foundTerminator` (`_collect_incoming_data`), or noted as it comes. */
+  /** Whether the default collector (`_collect_incoming_data`) collects the data. */
   gather?: boolean;
-  /** Whether all data is pushed back as it comes. */
+  /** Whether all data is pushed back. */
   echo?: boolean;
-  /** Whether hooks and producers of ours answer with promises. */
+  /** Whether our hooks and producers are async. */
   async?: boolean;
 }
 
-/** A hook that was called, or what it did that matters for the hooks. Data that came in several pieces is joined. */
+/** A hook call, or a step that affects later hook calls. Data of several calls is joined. */
 export type Event =
   | ["data", string]
-  | ["found", Term] // with the terminator that is in force then
+  | ["found", Term] // with the current terminator
   | ["terminator", Term]
   | ["queued", number]
   | ["error", string] // the name of its class
   | ["handle_close" | "close_when_done" | "close"];
 
-/** What came of a conversation. */
+/** The outcome of a conversation. */
 export interface Outcome {
   events: Event[];
-  /** All that the peer got. */
+  /** All bytes that the peer received. */
   sent: string;
   /** The terminator at the end. */
   terminator: Term;
 }
 
-/** What came of it with CPython's asynchat. */
+/** The outcome with CPython's asynchat. */
 export interface PythonOutcome extends Outcome {
-  /** What was in the input buffer when the peer ended: the beginning of a terminator, which no hook was told of. */
+  /** A partial terminator left in the buffer at EOF. */
   held: string;
 }
 
-/** The bytes that `text` stands for. */
+/** Converts text to bytes, one char each. */
 export function toBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** What stands for `bytes`. */
+/** Converts bytes to text, one char each. */
 export function toText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
@@ -110,13 +110,13 @@ const TERMINATORS = [
   "\xff\xfe\xff",
 ];
 
-/** The ways to leave a conversation, "end" being the peer's; "discard" is not one, but nothing is sent where it happens. */
+/** How a conversation ends ("end" is the peer's EOF), or what happens in it. With "discard" nothing is sent. */
 const KINDS = ["end", "end", "end", "talk", "talk", "talk", "echo", "close_when_done", "close", "discard"] as const;
 
 /**
- * A conversation that is the same each time for the same seed.
+ * Generates a conversation. The same seed gives the same conversation.
  *
- * @param seed Any number; its low 32 bits count.
+ * @param seed Any number; its low 32 bits are used.
  */
 export function randomConversation(seed: number): Conversation {
   const random = seededRandom(seed);
@@ -126,9 +126,9 @@ export function randomConversation(seed: number): Conversation {
 
   const kind = pick(KINDS);
   const terminators = Array.from({ length: 1 + below(3) }, () => pick(TERMINATORS));
-  // So few letters that terminators come about by chance, and nearly come about again and again.
+  // Few letters, so that terminators and partial terminators occur by chance.
   const letters = [...new Set([...terminators.join(""), pick(["a", "b", "\r", "x", "\0"])])];
-  const word = (longest: number) => Array.from({ length: 1 + below(longest) }, () => pick(letters)).join("");
+  const word = (maxLength: number) => Array.from({ length: 1 + below(maxLength) }, () => pick(letters)).join("");
   if (chance(0.3)) terminators.push(word(4));
 
   const term = (): Term => {
@@ -136,7 +136,7 @@ export function randomConversation(seed: number): Conversation {
     if (dice < 0.7) return pick(terminators);
     return dice < 0.95 ? 1 + below(7) : pick([null, "", 0]);
   };
-  const saying = (): Operation => {
+  const sending = (): Operation => {
     const dice = random();
     if (dice < 0.5) return ["push", chance(0.1) ? "" : word(9)];
     if (dice < 0.7) return ["produce", Array.from({ length: below(4) }, () => word(6))];
@@ -148,7 +148,8 @@ export function randomConversation(seed: number): Conversation {
   const steps: Operation[][] = [[["terminator", pick([...terminators, 1 + below(5)])]]];
   let counting = typeof steps[0]![0]![1] === "number";
   for (let more = below(12); more > 0; more--) {
-    // What follows a count is raw unless another terminator is set: mostly one is, or all conversations would end so.
+    // After a count the chat is raw unless a terminator is set. Set one most of the time, or all conversations would
+    // end raw.
     const next: Operation | null = chance(counting ? 0.95 : 0.5) ? ["terminator", term()] : null;
     if (next !== null) counting = typeof next[1] === "number";
     steps.push(next === null ? [] : [next]);
@@ -158,7 +159,7 @@ export function randomConversation(seed: number): Conversation {
     if (kind === "discard") {
       if (chance(0.2)) step.push(["discard_buffers"]);
     } else if (kind !== "end") {
-      while (chance(0.4)) step.splice(below(2), 0, saying());
+      while (chance(0.4)) step.splice(below(2), 0, sending());
     }
   }
   if (kind === "close" || kind === "close_when_done") steps.at(-1)!.push([kind]);

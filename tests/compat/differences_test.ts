@@ -1,4 +1,4 @@
-/** Where ours is on purpose not like asynchat: what the real module did, and what ours does. */
+/** Checks the intended differences: what the real module did, and what ours does. */
 
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { ConnServer } from "../../listener/conn_server.ts";
@@ -15,9 +15,9 @@ import vectors from "./vectors.json" with { type: "json" };
 
 const recorded = vectors as unknown as Recorded;
 
-/** The members of `outcome` that `wanted` has. */
-function only<T extends object>(outcome: T, wanted: Partial<T>): Partial<T> {
-  const members = Object.keys(wanted).map((key) => [key, outcome[key as keyof T]]);
+/** The members of `outcome` that `expected` has. */
+function only<T extends object>(outcome: T, expected: Partial<T>): Partial<T> {
+  const members = Object.keys(expected).map((key) => [key, outcome[key as keyof T]]);
   return Object.fromEntries(members) as Partial<T>;
 }
 
@@ -30,7 +30,7 @@ for (const { name, conversation, python, ours, options } of differences) {
   });
 }
 
-/** Plays a listener over ours. */
+/** Plays a listener with our server. */
 async function listen({ outcomes }: ListenerDifference): Promise<ListenerOutcome> {
   const events: ListenerOutcome["events"] = [];
   const rest = [...outcomes];
@@ -61,7 +61,7 @@ async function listen({ outcomes }: ListenerDifference): Promise<ListenerOutcome
   };
   const onError = (error: unknown) => {
     events.push(["error", (error as Error).name]);
-    queueMicrotask(() => clock.advance(1_000)); // the pause that too many open files bring
+    queueMicrotask(() => clock.advance(1_000)); // the backoff after EMFILE
   };
   const server = new ConnServer(listener, { onError, clock }, (conn) => {
     const name = names.get(conn)!;
@@ -75,7 +75,7 @@ async function listen({ outcomes }: ListenerDifference): Promise<ListenerOutcome
   return outcome;
 }
 
-/** A system's error, with the name that CPython has for it. */
+/** A system error, with its name in CPython. */
 function systemError(code: string): Error {
   const name = code === "ECONNRESET" ? "ConnectionResetError" : "OSError";
   return Object.assign(new Error(code), { name, code });
@@ -90,23 +90,22 @@ for (const difference of listeners) {
   });
 }
 
-/** Nothing but the hook that a chat must have. */
+/** Has the mandatory hook only. */
 class Silent extends AsyncChat {
   protected override foundTerminator(): void {}
 }
 
-Deno.test("AsyncChat.run() throws a TypeError when nothing can set a terminator, where asynchat fails in the loop", () => {
+Deno.test("AsyncChat.run() throws a TypeError when no hook can set a terminator", () => {
   const [conn, peer] = memoryPair();
   using _ = peer;
   assertThrows(() => new Silent(conn).run(), TypeError, "no terminator is set");
   assertEquals(conn.calls.read, 0);
   conn.close();
-  const name =
-    "AsyncChat fails before the first read when handleConnect() has set no terminator, where asynchat fails at what it reads";
+  const name = "AsyncChat without a terminator fails before the first read; asynchat at the first data";
   assertEquals(recorded.named[name]?.python.events[0], ["error", "AttributeError"]);
 });
 
-Deno.test("AsyncChat.setTerminator() in collectIncomingData() gives the same for every cut, where asynchat does not", async () => {
+Deno.test("AsyncChat.setTerminator() in a data hook gives the same for every cut; asynchat does not", async () => {
   const onData: Conversation["onData"] = [[["terminator", "\n"]]];
   const conversation: Conversation = { steps: [[["terminator", "\r\n"]]], onData, chunks: "ab\r\ncd\n" };
   for (const pieces of everyCut(toBytes(conversation.chunks))) {
@@ -120,7 +119,7 @@ Deno.test("AsyncChat.setTerminator() in collectIncomingData() gives the same for
   assertEquals(ofPython, [["data", "ab"], ["data", "ab\r"]]);
 });
 
-Deno.test("AsyncChat.collectIncomingData() gathers 65,536 bytes of a frame and no more, where asynchat has no limit", async () => {
+Deno.test("AsyncChat.collectIncomingData() collects at most 65,536 bytes; asynchat has no limit", async () => {
   class Lines extends Silent {
     protected override foundTerminator(): void {
       this.push(`${this.takeData().length}\n`);
@@ -134,12 +133,12 @@ Deno.test("AsyncChat.collectIncomingData() gathers 65,536 bytes of a frame and n
   assertInstanceOf(chat.closeReason, FrameTooLongError);
 });
 
-Deno.test("AsyncChat.handleTimeout() is told of a peer that says nothing, where asynchat waits for ever", async () => {
+Deno.test("AsyncChat.handleTimeout() is called for a silent peer; asynchat waits forever", async () => {
   const clock = new FakeClock();
-  const told = Promise.withResolvers<ChatTimeoutError>();
+  const timedOut = Promise.withResolvers<ChatTimeoutError>();
   class Impatient extends Silent {
     protected override handleTimeout(error: ChatTimeoutError): void {
-      told.resolve(error);
+      timedOut.resolve(error);
       this.close(error);
     }
   }
@@ -151,13 +150,13 @@ Deno.test("AsyncChat.handleTimeout() is told of a peer that says nothing, where 
     clock.advance(100);
     await Promise.resolve();
   }
-  assertEquals((await told.promise).kind, "idle");
+  assertEquals((await timedOut.promise).kind, "idle");
   await over;
   peer.close();
-  // There is no time in asynchat: no conversation with it could show this.
+  // asynchat has no timeouts, so no recorded conversation shows this.
 });
 
-Deno.test("AsyncChat.handleEof() may answer a peer that has ended its side, where asynchat is closed by then", async () => {
+Deno.test("AsyncChat.handleEof() can still answer; asynchat is closed by then", async () => {
   class Count extends AsyncChat {
     protected override handleConnect(): void {
       this.setTerminator(null);
@@ -173,7 +172,7 @@ Deno.test("AsyncChat.handleEof() may answer a peer that has ended its side, wher
   assertEquals(await written, "5 bytes");
 });
 
-Deno.test("AsyncChat.pushWithProducer() waits for a producer that has nothing yet, where asynchat drops it", async () => {
+Deno.test("AsyncChat.pushWithProducer() waits for an async producer; asynchat drops it", async () => {
   const second = Promise.withResolvers<Uint8Array>();
   async function* generate(): AsyncGenerator<Uint8Array> {
     yield toBytes("ab");
@@ -193,7 +192,7 @@ Deno.test("AsyncChat.pushWithProducer() waits for a producer that has nothing ye
   await over;
 });
 
-Deno.test("AsyncChat.handleConnect() is called for a connection that was taken in, where asynchat calls it for one it made", async () => {
+Deno.test("AsyncChat.handleConnect() is called for accepted connections; asynchat's for its own", async () => {
   const events: string[] = [];
   class Greeter extends Silent {
     protected override handleConnect(): void {
@@ -210,7 +209,7 @@ Deno.test("AsyncChat.handleConnect() is called for a connection that was taken i
   await over;
   peer.close();
   assertEquals(events, ["handleConnect", "handleClose"]);
-  // oracle.py notes handle_connect, and each of its chats has a connection from the beginning.
+  // oracle.py records handle_connect, and its chats are connected from the beginning.
   const ofPython = recorded.random.flatMap(({ python }) => python.events.map(([name]) => `${name}`));
   assertEquals(ofPython.includes("handle_connect"), false);
 });

@@ -1,14 +1,14 @@
 /**
- * Conversations that chance does not have, and that ours must not make anything else of than CPython's asynchat.
+ * Conversations that random ones do not cover, in which ours must behave exactly as CPython's asynchat.
  *
- * What asynchat makes of them is in vectors.json, which the real module wrote.
+ * The outcomes of asynchat are in vectors.json, recorded from the real module.
  */
 
 import type { Conversation, Operation } from "./conversation.ts";
 
 /** One conversation. */
 export interface Likeness {
-  /** A sentence: what both do. */
+  /** A sentence: the behaviour of both. */
   name: string;
   conversation: Conversation;
 }
@@ -16,42 +16,42 @@ export interface Likeness {
 const LINES: Operation = ["terminator", "\n"];
 const DISCARD: Operation = ["discard_buffers"];
 
-/** All of them. */
+/** All likenesses. */
 export const likenesses: Likeness[] = [
   {
-    name: "AsyncChat.foundTerminator() is called for each of several empty frames, and collectIncomingData() for none",
+    name: "AsyncChat.foundTerminator() is called for each empty frame, collectIncomingData() is not",
     conversation: { steps: [[LINES]], chunks: "\n\n|\n" },
   },
   {
-    name: "AsyncChat.discardBuffers() in collectIncomingData() leaves the frame whose terminator has come complete",
+    name: "AsyncChat.discardBuffers() in a data hook keeps the end of a complete frame",
     conversation: { steps: [[LINES]], onData: [[DISCARD]], chunks: "ab\ncd\n|ef\n" },
   },
   {
-    name: "AsyncChat.discardBuffers() in collectIncomingData() forgets a terminator that has only begun",
+    name: "AsyncChat.discardBuffers() in a data hook drops a partial terminator",
     conversation: { steps: [[["terminator", "\r\n"]]], onData: [[DISCARD]], chunks: "ab\r|\ncd\r\n|ef\r\n" },
   },
   {
-    name: "AsyncChat.discardBuffers() in collectIncomingData() does not begin a count again",
+    name: "AsyncChat.discardBuffers() in a data hook does not restart a count",
     conversation: { steps: [[["terminator", 4]]], onData: [[DISCARD]], chunks: "ab|cdef\n" },
   },
   {
-    name: "AsyncChat.discardBuffers() in collectIncomingData() leaves a count that has come complete",
+    name: "AsyncChat.discardBuffers() in a data hook keeps the end of a complete count",
     conversation: { steps: [[["terminator", 2]]], onData: [[DISCARD]], chunks: "abcd|ef" },
   },
   {
-    name: "AsyncChat.discardBuffers() forgets what was gathered",
+    name: "AsyncChat.discardBuffers() drops the collected data",
     conversation: { steps: [[LINES]], onData: [[], [DISCARD]], chunks: "ab|cd|ef\n", gather: true },
   },
   {
-    name: "AsyncChat.handleError() is given what foundTerminator() threw, and the chat ends",
+    name: "AsyncChat.handleError() gets what foundTerminator() throws, and the chat closes",
     conversation: { steps: [[LINES], [["throw"]]], chunks: "a\nb\n|c\n" },
   },
   {
-    name: "AsyncChat.handleError() is given what collectIncomingData() threw, and the chat ends",
+    name: "AsyncChat.handleError() gets what collectIncomingData() throws, and the chat closes",
     conversation: { steps: [[LINES]], onData: [[["throw"]]], chunks: "a\nb\n|c\n" },
   },
   {
-    name: "AsyncChat goes on after a hook threw when handleError() lets it",
+    name: "AsyncChat continues after a hook threw when handleError() does not close",
     conversation: { steps: [[LINES], [["throw"]]], chunks: "a\nb\n|c\n", goesOn: true },
   },
   {
@@ -59,19 +59,19 @@ export const likenesses: Likeness[] = [
     conversation: { steps: [[LINES], [["push", 10]]], chunks: "a\n|b\n" },
   },
   {
-    name: "AsyncChat.pushWithProducer() takes a producer that gives nothing for finished",
+    name: "AsyncChat.pushWithProducer() treats an empty piece as the end of the producer",
     conversation: { steps: [[LINES], [["produce", ["ab", "", "cd"]], ["push", "!"]]], chunks: "a\n" },
   },
   {
-    name: "AsyncChat.handleClose() is told of a reset after the frames and the data that came before it",
+    name: "AsyncChat.handleClose() comes after the frames and data before a reset",
     conversation: { steps: [[LINES]], chunks: "a\nb", fault: "ECONNRESET" },
   },
   {
-    name: "AsyncChat.setTerminator() in collectIncomingData() holds for a terminator that comes in the next read",
+    name: "AsyncChat.setTerminator() in a data hook applies to the next read",
     conversation: { steps: [[["terminator", "\r\n"]]], onData: [[LINES]], chunks: "ab|\r\ncd\n" },
   },
   {
-    name: "AsyncChat.getTerminator() tells in foundTerminator() that a count has fired",
+    name: "AsyncChat.getTerminator() in foundTerminator() reports that a count has fired",
     conversation: { steps: [[["terminator", 5], ["note_terminator"]], [["note_terminator"]]], chunks: "abc|defg" },
   },
 ];

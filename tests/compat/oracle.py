@@ -1,10 +1,10 @@
-"""What CPython's own asynchat does in a conversation.
+"""Plays conversations with CPython's own asynchat.
 
 Reads one JSON object a line, answers with one JSON object a line. The module under the hooks is the real one, from the
-readiness events (`asyncore.read`, `asyncore.write`) down to `recv` and `send`; only the socket is not: it gives the
-chunks that the conversation says and takes as many bytes at a time as the conversation says. Nothing waits for anything.
+readiness events (`asyncore.read`, `asyncore.write`) down to `recv` and `send`. Only the socket is simulated: it returns
+the chunks of the conversation, and takes as many bytes a write as the conversation says. Nothing blocks.
 
-Bytes are written as text, one character (U+0000 to U+00FF) a byte. conversation.ts says what the fields mean.
+Bytes are written as text, one character (U+0000 to U+00FF) a byte. conversation.ts documents the fields.
 """
 
 import errno
@@ -17,8 +17,8 @@ with warnings.catch_warnings():
     import asynchat
     import asyncore
 
-# More events than any conversation has: a loop that does not end is a fault of the conversation, and is told as one.
-MOST_TURNS = 100_000
+# More events than any conversation has: an endless loop is a bug in the conversation, and raises.
+MAX_TURNS = 100_000
 
 
 def to_bytes(text):
@@ -30,7 +30,7 @@ def to_text(data):
 
 
 class Socket:
-    """The peer of a conversation, as a socket that does not block."""
+    """The peer of a conversation, as a non-blocking socket."""
 
     def __init__(self, conversation):
         chunks = conversation["chunks"]
@@ -58,7 +58,7 @@ class Socket:
     def recv(self, size):
         self.reads += 1
         if self.reads in self.pauses:
-            raise BlockingIOError(errno.EAGAIN, "nothing has come yet")
+            raise BlockingIOError(errno.EAGAIN, "no data yet")
         if not self.chunks:
             if self.fault:
                 raise OSError(getattr(errno, self.fault), self.fault)
@@ -72,7 +72,7 @@ class Socket:
         room = self.takes[self.sends % len(self.takes)]
         self.sends += 1
         if room == 0:
-            raise BlockingIOError(errno.EAGAIN, "there is no room")
+            raise BlockingIOError(errno.EAGAIN, "would block")
         if room < 0:
             raise BrokenPipeError(errno.EPIPE, "the peer is gone")
         taken = bytes(data[:room])
@@ -81,7 +81,7 @@ class Socket:
 
 
 class Pieces:
-    """A producer that has these pieces."""
+    """A producer of these pieces."""
 
     def __init__(self, pieces):
         self.pieces = [to_bytes(piece) for piece in pieces]
@@ -98,7 +98,7 @@ class Thrower:
 
 
 class Chat(asynchat.async_chat):
-    """Does at the start and in each hook what the conversation says, and writes down which hooks were called."""
+    """Performs the steps of the conversation in its hooks, and records the hook calls."""
 
     def __init__(self, conversation, sock, channels):
         super().__init__(sock, channels)
@@ -118,7 +118,7 @@ class Chat(asynchat.async_chat):
             self.handle_error()
 
     def log_info(self, message, type="info"):
-        pass  # the event says it
+        pass  # the event is recorded
 
     def handle_connect(self):
         self.events.append(["handle_connect"])
@@ -127,7 +127,7 @@ class Chat(asynchat.async_chat):
         if self.gather:
             self._collect_incoming_data(data)
         else:
-            self.note_data(data)
+            self.record_data(data)
         if self.echo:
             self.push(data)
         call = self.data_calls
@@ -136,13 +136,13 @@ class Chat(asynchat.async_chat):
             self.perform(self.on_data[call])
 
     def found_terminator(self):
-        self.note_gathered()
+        self.record_gathered()
         self.events.append(["found", self.terminator_now()])
         if self.steps:
             self.perform(self.steps.pop(0))
 
     def handle_close(self):
-        self.note_gathered()
+        self.record_gathered()
         self.events.append(["handle_close"])
         if self.socket.ended:
             self.held = self.ac_in_buffer
@@ -153,16 +153,16 @@ class Chat(asynchat.async_chat):
         if not self.goes_on:
             super().handle_error()
 
-    def note_data(self, data):
+    def record_data(self, data):
         if data and self.events and self.events[-1][0] == "data":
             self.events[-1][1] += to_text(data)
         else:
             self.events.append(["data", to_text(data)])
 
-    def note_gathered(self):
+    def record_gathered(self):
         data = self._get_data()
         if data:
-            self.note_data(data)
+            self.record_data(data)
 
     def terminator_now(self):
         terminator = getattr(self, "terminator", None) or None
@@ -221,17 +221,17 @@ class Chat(asynchat.async_chat):
 
 
 def converse(conversation):
-    """Plays a conversation to its end, the way `asyncore.loop` would."""
+    """Plays a conversation to its end, as `asyncore.loop` would."""
     channels = {}
     sock = Socket(conversation)
     chat = Chat(conversation, sock, channels)
     writes = conversation.get("writes", [1])
-    for turn in range(MOST_TURNS):
+    for turn in range(MAX_TURNS):
         if not channels:
             break
         if not sock.chunks and not conversation.get("hasty"):
-            # The peer reads all that it is sent before it ends: what is sent does not depend on when it does.
-            write(chat, channels, MOST_TURNS)
+            # The peer reads everything before it ends, so that what is sent does not depend on timing.
+            write(chat, channels, MAX_TURNS)
         if channels:
             asyncore.read(chat)
         write(chat, channels, writes[turn % len(writes)])
@@ -253,7 +253,7 @@ def write(chat, channels, times):
 
 
 class ListeningSocket:
-    """A socket whose `accept` has these outcomes: the name of an errno, or that of a connection."""
+    """A socket whose `accept` has these outcomes: an errno, or the name of a connection."""
 
     def __init__(self, outcomes):
         self.outcomes = list(outcomes)
@@ -272,7 +272,7 @@ class ListeningSocket:
 
 
 class Listener(asyncore.dispatcher):
-    """A listening channel; it throws at a connection named "throw"."""
+    """A listening channel that raises for a connection named "throw"."""
 
     def __init__(self, sock, channels):
         super().__init__(map=channels)

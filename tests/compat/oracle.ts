@@ -1,29 +1,29 @@
-/** Asks CPython's own asynchat, where there is one: oracle.py runs it. */
+/** Asks CPython's own asynchat, where it is installed: oracle.py runs it. */
 
 import { fileURLToPath } from "node:url";
+import { granted } from "../permissions.ts";
 import type { Conversation, PythonOutcome } from "./conversation.ts";
 
-/** What can be asked. */
+/** A question to the oracle. */
 export type Question =
   | { conversation: Conversation }
-  | { listener: string[] } // the outcomes of accept(): the name of an errno, or of a connection; "throw" is one that handle_accepted throws at
+  | { listener: string[] } // outcomes of accept(): an errno or a connection; handle_accepted throws at "throw"
   | { prefixes: [haystack: string, needle: string][] };
 
-/** What came of a listener: what it told, and whether it listens still. */
+/** The events of a listener, and whether it still listens at the end. */
 export interface ListenerOutcome {
   events: (["accepted", string] | ["error", string])[];
   listening: boolean;
 }
 
-/** What is answered to a question. */
+/** The answer to a question. */
 export type Answer<Q extends Question> = Q extends { conversation: unknown } ? PythonOutcome
   : Q extends { listener: unknown } ? ListenerOutcome
   : { lengths: number[] };
 
-/** Whether there is a `python3` with asynchat (CPython up to 3.11), and leave to run it. */
+/** Whether `python3` may be run and has asynchat (CPython 3.11 or older). */
 export async function hasOracle(): Promise<boolean> {
-  const permission = await Deno.permissions.query({ name: "run", command: "python3" });
-  if (permission.state !== "granted") return false;
+  if (!granted({ name: "run", command: "python3" })) return false;
   try {
     return (await python(["-W", "ignore", "-c", "import asynchat"], "")).success;
   } catch (error) {
@@ -32,7 +32,7 @@ export async function hasOracle(): Promise<boolean> {
   }
 }
 
-/** What CPython's asynchat does: the answers in the order of the questions, from one process. */
+/** Asks one process of CPython. The answers are in the order of the questions. */
 export async function askOracle<const Questions extends readonly Question[]>(
   questions: Questions,
 ): Promise<{ -readonly [N in keyof Questions]: Answer<Questions[N]> }> {
@@ -42,12 +42,12 @@ export async function askOracle<const Questions extends readonly Question[]>(
   if (!success) throw new Error(`Cannot ask the oracle: ${new TextDecoder().decode(stderr)}`);
   const answers = new TextDecoder().decode(stdout).trimEnd().split("\n");
   if (answers.length !== questions.length) {
-    throw new Error(`Cannot use what the oracle says: ${answers.length} answers to ${questions.length} questions`);
+    throw new Error(`Cannot use the answers of the oracle: got ${answers.length}, expected ${questions.length}`);
   }
   return answers.map((answer) => JSON.parse(answer)) as never;
 }
 
-/** Which CPython it is, as in "3.11.7". */
+/** The version of CPython, such as "3.11.7". */
 export async function oracleVersion(): Promise<string> {
   const { stdout } = await python(["-c", "import platform; print(platform.python_version())"], "");
   return new TextDecoder().decode(stdout).trim();
@@ -61,7 +61,7 @@ async function python(args: string[], input: string): Promise<Deno.CommandOutput
     await writer.write(new TextEncoder().encode(input));
     await writer.close();
   } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // it has ended; its exit code says how
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // it exited early: the exit code shows why
   }
   return await output;
 }

@@ -14,7 +14,7 @@ import {
   toText,
 } from "./conversation.ts";
 
-/** A connection that pauses, and takes what it is given, as the conversation says. */
+/** A connection whose reads and writes follow the conversation. */
 class PacedConn implements ChatConn {
   readonly #conn: MemoryConn;
   readonly #pauses: number[];
@@ -37,7 +37,7 @@ class PacedConn implements ChatConn {
     return count;
   }
 
-  // deno-lint-ignore require-await -- a fault is a rejection, as on a socket
+  // deno-lint-ignore require-await -- an error rejects, as on a socket
   async write(p: Uint8Array): Promise<number> {
     const room = this.#takes[this.#writes++ % this.#takes.length]!;
     if (room < 0) throw networkError("EPIPE");
@@ -57,7 +57,7 @@ function networkError(code: string): Error {
   return Object.assign(new Error("as the conversation says"), { name: "OSError", code });
 }
 
-/** Does at the start and in each hook what the conversation says, and writes down which hooks were called. */
+/** Performs the steps of the conversation in its hooks, and records the hook calls. */
 class PlayedChat extends AsyncChat {
   readonly events: Event[] = [];
   readonly #conversation: Conversation;
@@ -83,8 +83,8 @@ class PlayedChat extends AsyncChat {
   protected override collectIncomingData(data: Uint8Array): void | Promise<void> {
     return this.#inHook(() => {
       if (this.#conversation.gather) void super.collectIncomingData(data);
-      else if (data.length > 0) this.#noteData(data);
-      else this.events.push(["data", ""]); // is never so, and would be lost in joining
+      else if (data.length > 0) this.#recordData(data);
+      else this.events.push(["data", ""]); // never happens, and would get lost in joining
       if (this.#conversation.echo) this.push(data.slice());
       this.#perform(this.#conversation.onData?.[this.#dataCalls++] ?? []);
     });
@@ -92,7 +92,7 @@ class PlayedChat extends AsyncChat {
 
   protected override foundTerminator(): void | Promise<void> {
     return this.#inHook(() => {
-      this.#noteData(this.takeData());
+      this.#recordData(this.takeData());
       this.events.push(["found", this.terminator]);
       this.#perform(this.#conversation.steps[++this.#frames] ?? []);
     });
@@ -104,7 +104,7 @@ class PlayedChat extends AsyncChat {
   }
 
   protected override handleClose(): void {
-    if (!this.#endedByUs) this.#noteData(this.takeData());
+    if (!this.#endedByUs) this.#recordData(this.takeData());
     this.events.push(["handle_close"]);
   }
 
@@ -112,7 +112,7 @@ class PlayedChat extends AsyncChat {
     return this.#conversation.async ? Promise.resolve().then(act) : act();
   }
 
-  #noteData(data: Uint8Array): void {
+  #recordData(data: Uint8Array): void {
     const last = this.events.at(-1);
     if (last?.[0] === "data") last[1] += toText(data);
     else if (data.length > 0) this.events.push(["data", toText(data)]);
@@ -175,11 +175,11 @@ function pieces(texts: string[], async: boolean): { more(): Uint8Array | Promise
 }
 
 /**
- * Plays a conversation over ours.
+ * Plays a conversation with our chat.
  *
  * @param conversation The conversation.
- * @param options How the chat behaves; what the conversation says comes first.
- * @param pieces What the peer sends, where not what the conversation says.
+ * @param options Options of the chat; those of the conversation take precedence.
+ * @param pieces What the peer sends, by default the chunks of the conversation.
  */
 export async function play(
   conversation: Conversation,
@@ -193,7 +193,7 @@ export async function play(
   try {
     for (const piece of pieces) await peer.send(piece);
   } catch (error) {
-    if ((error as Error).name !== "BrokenPipe") throw error; // it has closed, as it may
+    if ((error as Error).name !== "BrokenPipe") throw error; // closed by the chat
   }
   await peer.closeWrite();
   await over;
@@ -203,10 +203,10 @@ export async function play(
 }
 
 /**
- * What ours must do where CPython's asynchat did `python`: the same, but for what we do differently on purpose.
+ * Converts an outcome of CPython's asynchat to the one that ours must have: the same, apart from intended differences.
  *
- * After `close()` and `closeWhenDone()` no hook is called but `handleClose`, which is called in any case; and the beginning
- * of a terminator that the peer did not finish is data. Otherwise, event for event, the same.
+ * After `close()` and `closeWhenDone()` only `handleClose` is called, and it always is. A partial terminator at EOF is
+ * data. Everything else is the same, event for event.
  */
 export function expectedOutcome({ echo = false }: Conversation, python: PythonOutcome): Outcome {
   const { sent, held, terminator } = python;
@@ -220,7 +220,7 @@ export function expectedOutcome({ echo = false }: Conversation, python: PythonOu
   return { events, sent: echo ? sent + held : sent, terminator };
 }
 
-/** Ours and what it must be, for an assertion: what hangs on the peer's speed, and what asynchat does after the end, left out. */
+/** Our outcome and the expected one. Leaves out what depends on timing, and what asynchat does after closing. */
 export function comparePlayed(
   conversation: Conversation,
   python: PythonOutcome,
@@ -228,13 +228,13 @@ export function comparePlayed(
 ): [ours: Outcome, expected: Outcome] {
   const expected = expectedOutcome(conversation, python);
   const names = new Set(python.events.map(([name]) => name));
-  // The frames that asynchat tells after the end may change its terminator still.
+  // Frames that asynchat dispatches after closing may change its terminator.
   if (names.has("close") || names.has("close_when_done")) expected.terminator = ours.terminator;
-  // What is still queued at a close() is dropped; how much that is hangs on how fast the peer was.
-  if (names.has("close")) expected.sent = commonBeginning(ours.sent, expected.sent);
+  // close() drops the queue; how much that is depends on the speed of the peer.
+  if (names.has("close")) expected.sent = commonPrefix(ours.sent, expected.sent);
   return [ours, expected];
 }
 
-function commonBeginning(ours: string, theirs: string): string {
+function commonPrefix(ours: string, theirs: string): string {
   return ours.startsWith(theirs) || theirs.startsWith(ours) ? ours : theirs;
 }

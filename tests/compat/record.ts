@@ -1,6 +1,6 @@
 /**
- * Records vectors.json: what CPython's own asynchat does in 200 random conversations, in each of those that likenesses.ts
- * and differences.ts name, and when asked for prefixes. Nothing in it comes from our side.
+ * Records vectors.json: what CPython's own asynchat does in 200 random conversations, in those of likenesses.ts and
+ * differences.ts, and for pairs of `find_prefix_at_end`. Nothing in it comes from our side.
  *
  *     deno run --allow-run=python3 --allow-write=tests/compat tests/compat/record.ts
  */
@@ -12,7 +12,7 @@ import { askOracle, hasOracle, type ListenerOutcome, oracleVersion } from "./ora
 
 /** The recorded run of the real module. */
 export interface Recorded {
-  /** Of which CPython. */
+  /** The version of CPython. */
   python: string;
   /** Random conversations. */
   random: { seed: number; conversation: Conversation; python: PythonOutcome }[];
@@ -20,14 +20,14 @@ export interface Recorded {
   named: Record<string, { conversation: Conversation; python: PythonOutcome }>;
   /** The listeners of differences.ts, by name. */
   listeners: Record<string, { outcomes: string[]; python: ListenerOutcome }>;
-  /** `find_prefix_at_end` for every pair of {@linkcode prefixPairs}: the lengths, a digit each. */
+  /** `find_prefix_at_end` of all {@linkcode prefixPairs}: one digit each. */
   prefixes: string;
 }
 
-/** How many random conversations are recorded; their seeds are 1, 2 ... */
+/** The random conversations have the seeds 1 to 200. */
 const RECORDED = 200;
 
-/** Every haystack of up to five letters with every needle of one to four, out of two letters. */
+/** All haystacks of up to five letters with all needles of one to four, over two letters. */
 export function prefixPairs(): [haystack: string, needle: string][] {
   const words = [""];
   for (let from = 0; words.at(-1)!.length < 5;) {
@@ -38,18 +38,18 @@ export function prefixPairs(): [haystack: string, needle: string][] {
   return words.flatMap((haystack) => needles.map((needle): [string, string] => [haystack, needle]));
 }
 
-/** Asks the oracle for all that vectors.json holds. */
+/** Asks the oracle for the content of vectors.json. */
 export async function record(): Promise<Recorded> {
   const seeds = Array.from({ length: RECORDED }, (_, at) => at + 1);
   const random = await play(seeds.map(randomConversation));
-  const wanted = [...likenesses, ...differences];
-  const named = await play(wanted.map(({ conversation }) => conversation));
+  const byName = [...likenesses, ...differences];
+  const named = await play(byName.map(({ conversation }) => conversation));
   const accepted = await askOracle(listeners.map(({ outcomes }) => ({ listener: outcomes })));
   const [{ lengths }] = await askOracle([{ prefixes: prefixPairs() }]);
   return {
     python: await oracleVersion(),
     random: seeds.map((seed, at) => ({ seed, ...random[at]! })),
-    named: Object.fromEntries(wanted.map(({ name }, at) => [name, named[at]!])),
+    named: Object.fromEntries(byName.map(({ name }, at) => [name, named[at]!])),
     listeners: Object.fromEntries(
       listeners.map(({ name, outcomes }, at) => [name, { outcomes, python: accepted[at]! }]),
     ),
@@ -62,7 +62,7 @@ async function play(conversations: Conversation[]): Promise<{ conversation: Conv
   return outcomes.map((python, at) => ({ conversation: conversations[at]!, python }));
 }
 
-/** JSON as `deno fmt` has it, so that the file passes its check: on one line what fits, else an item a line. */
+/** Formats JSON as `deno fmt` does: a value that fits on one line, else one item a line. */
 function layOut(value: unknown, indent = "", before = 0, after = 0): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const flat = layOutFlat(value);
@@ -88,7 +88,7 @@ function layOutFlat(value: unknown): string {
 
 if (import.meta.main) {
   if (!await hasOracle()) {
-    throw new Error("Cannot record: no python3 that may be run has asynchat, CPython 3.11 is wanted");
+    throw new Error("Cannot record: python3 has no asynchat or may not be run, expected CPython 3.11 or older");
   }
   await Deno.writeTextFile(new URL("./vectors.json", import.meta.url), `${layOut(await record())}\n`);
 }

@@ -1,4 +1,4 @@
-/** Request heads for the fuzz tests: well formed ones, and what mutations make of them. One char a byte. */
+/** Generates request heads for the fuzz tests: well-formed and mutated ones. One char a byte. */
 
 /** Numbers in [0, 1). */
 export type Random = () => number;
@@ -17,8 +17,8 @@ const LINES = [
   "Accept-Language: de,en;q=0.5",
 ];
 
-/** What has been used to make two readers disagree. */
-const MORSELS = [
+/** Fragments that have made two parsers disagree. */
+const FRAGMENTS = [
   ...[
     "\r",
     "\n",
@@ -53,7 +53,7 @@ const MORSELS = [
   ],
 ];
 
-/** A head that every server takes, without the empty line that ends it. */
+/** A valid head, without the empty line that ends it. */
 export function wellFormed(random: Random): string {
   const isOld = random() < 0.1;
   const lines = [`${pick(random, ["GET", "GET", "HEAD"])} ${pick(random, TARGETS)} HTTP/1.${isOld ? 0 : 1}`];
@@ -63,7 +63,7 @@ export function wellFormed(random: Random): string {
   return lines.join("\r\n");
 }
 
-/** `head` with one to four mutations, one more often than four. */
+/** Applies one to four mutations to `head`; fewer are more likely. */
 export function mutated(head: string, random: Random): string {
   for (let left = 1 + Math.floor(4 * random() ** 2); left > 0; left--) head = mutatedOnce(head, random);
   return head;
@@ -75,27 +75,27 @@ function mutatedOnce(head: string, random: Random): string {
   const lines = head.split("\r\n");
   const line = Math.floor(random() * lines.length);
   switch (Math.floor(random() * 11)) {
-    case 0: // any byte for another
+    case 0: // replace a byte
       return head.slice(0, at) + String.fromCharCode(random() * 256) + head.slice(at + 1);
-    case 1: // a bit the other way
+    case 1: // flip a bit
       if (at === head.length) return head;
       return head.slice(0, at) + String.fromCharCode(head.charCodeAt(at) ^ 1 << random() * 8) + head.slice(at + 1);
-    case 2: // something more
+    case 2: // insert
     case 3:
-      return head.slice(0, at) + pick(random, MORSELS) + head.slice(at);
-    case 4: // something else
-      return head.slice(0, at) + pick(random, MORSELS) + head.slice(to);
-    case 5: // something less
+      return head.slice(0, at) + pick(random, FRAGMENTS) + head.slice(at);
+    case 4: // replace
+      return head.slice(0, at) + pick(random, FRAGMENTS) + head.slice(to);
+    case 5: // delete
       return head.slice(0, at) + head.slice(to);
-    case 6: // something twice
+    case 6: // repeat a part
       return head.slice(0, to) + head.slice(at);
-    case 7: // a line twice
+    case 7: // repeat a line
       return [...lines.slice(0, line + 1), ...lines.slice(line)].join("\r\n");
-    case 8: // a line less
+    case 8: // delete a line
       return lines.toSpliced(line, 1).join("\r\n");
-    case 9: // something more at the end of a line
-      return lines.with(line, lines[line]! + pick(random, MORSELS)).join("\r\n");
-    default: // in another case, as far as it is ASCII
+    case 9: // append to a line
+      return lines.with(line, lines[line]! + pick(random, FRAGMENTS)).join("\r\n");
+    default: // swap the case of a line
       return lines.with(line, lines[line]!.replace(/[a-z]/gi, (char) => otherCase(char))).join("\r\n");
   }
 }

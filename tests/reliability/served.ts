@@ -1,32 +1,33 @@
 /**
- * A server that gets hurt: the tests here start it as a process of its own and ask it for its figures.
+ * The server under test, in a process of its own: see served_process.ts.
  *
- * Its argument is a {@linkcode ServedOptions} as JSON. It prints its port, then a line of figures for each line that comes
- * on its input (with a garbage collection before, if the line says so), and ends in good order when its input ends, or on SIGTERM.
+ * Its argument is a {@linkcode ServedOptions} as JSON. It prints its port, then a line of figures for each line of
+ * input (after a garbage collection unless that line is empty). It shuts down gracefully at the end of its input, and
+ * on SIGTERM.
  */
 
 import { AsyncChat, type ChatOptions, type ChatServer, serve, type ServerStats } from "../../mod.ts";
 import { serveGreeter } from "../../server.ts";
 
-/** What to serve, with what limits. */
+/** What to serve, and the limits. */
 export interface ServedOptions extends Omit<ChatOptions, "clock" | "unread"> {
-  /** The greeter, lines that come back, or the same without this library: a read and a write. */
+  /** "bare echo" does not use this library. */
   kind: "greeter" | "echo" | "bare echo";
   maxConnections?: number;
 }
 
-/** What it tells of itself. */
+/** Figures of the server process. */
 export interface Figures {
   /** Resident memory. */
   rssBytes: number;
-  /** What JavaScript holds, its buffers included. */
+  /** The JavaScript heap and its buffers. */
   heldBytes: number;
-  /** How often the greeter answered with which status. */
+  /** Answers of the greeter, by status. */
   statuses: Record<string, number>;
   stats: ServerStats;
 }
 
-/** Every line comes back. */
+/** Echoes lines. */
 export class EchoChat extends AsyncChat {
   protected override handleConnect() {
     this.setTerminator("\n");
@@ -36,18 +37,18 @@ export class EchoChat extends AsyncChat {
   }
 }
 
-/** What the same costs with `Deno.Conn` alone. */
+/** The same with `Deno.Conn` alone, for comparison. */
 async function bareEcho(conn: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(1024);
   try {
     for (let count; (count = await conn.read(buffer)) !== null;) await conn.write(buffer.subarray(0, count));
   } catch {
-    // it is gone
+    // the peer closed
   }
   conn.close();
 }
 
-/** As much of a server as a count of its connections. */
+/** A minimal server of `bareEcho` that counts connections. */
 function serveBare(): Pick<ChatServer, "addr" | "shutdown"> & { readonly stats: Partial<ServerStats> } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const stats = { accepted: 0, open: 0 };
@@ -78,7 +79,8 @@ if (import.meta.main) {
     : kind === "echo"
     ? serve({ ...where, ...options }, (conn) => new EchoChat(conn, options))
     : serveBare();
-  // Also because Deno 2.9.6 makes its own signal handler half a second after the start, and panics if there is no file for it.
+  // Also because Deno 2.9.6 installs its own signal handler half a second after the start, and panics when out of files
+  // then.
   Deno.addSignalListener("SIGTERM", () => server.shutdown().then(() => Deno.exit(0)));
   console.log((server.addr as Deno.NetAddr).port);
   const { gc } = globalThis as { gc?: (options: unknown) => void };

@@ -1,27 +1,27 @@
-/** For the tests here: slowhttptest, and an honest client that asks meanwhile. */
+/** Runs slowhttptest, and an honest client meanwhile. */
 
 import { isGreeted } from "./wire.ts";
-import type { Served } from "./processes.ts";
+import type { Served } from "./served_process.ts";
 
-/** A way to be slow, and the arguments that make slowhttptest so. */
+/** The modes of slowhttptest, with their arguments. */
 export const WAYS: Readonly<Record<string, readonly string[]>> = {
   "slow headers": ["-H", "-x", "24"],
-  // A POST is refused at its head; a GET with content is what may be slow here.
+  // The greeter rejects a POST at its head, so the slow body is that of a GET.
   "slow body": ["-B", "-t", "GET", "-s", "8192", "-x", "10"],
-  // Ten requests at once, whose answers are read 32 bytes a second through a small window.
+  // Ten pipelined requests; the answers are read at 32 bytes a second through a small window.
   "slow read": ["-X", "-k", "10", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"],
 };
 
-/** How slow, how many, how long. */
+/** Parameters of a run of slowhttptest. */
 export interface Siege {
   connections: number;
   perSecond: number;
   seconds: number;
-  /** Seconds between two pieces of a header or body. */
+  /** Seconds between two pieces of a request. */
   everySeconds: number;
 }
 
-/** Runs slowhttptest to its end: when its time is up, or when all its connections have been ended. */
+/** Runs slowhttptest until its time is up or all its connections are closed. */
 export async function besiege(port: number, way: string, siege: Siege): Promise<void> {
   const args = [
     ...WAYS[way]!,
@@ -32,16 +32,16 @@ export async function besiege(port: number, way: string, siege: Siege): Promise<
   await new Deno.Command("slowhttptest", { args, ...pipes }).output();
 }
 
-/** What an honest client saw. */
+/** The answers of an honest client. */
 export interface Honest {
   asked: number;
-  /** How many answers were not what they should be. */
+  /** Wrong or missing answers. */
   wrong: number;
-  /** How long each took from connecting to the end, in ascending order. */
+  /** Times from connect to EOF, ascending. */
   ms: number[];
 }
 
-/** Asks now and then, on a connection of its own each time, until `during` settles. */
+/** Sends requests, each on a new connection, until `during` settles. */
 export async function askDuring(port: number, during: Promise<unknown>): Promise<Honest> {
   const honest: Honest = { asked: 0, wrong: 0, ms: [] };
   let over = false;
@@ -58,15 +58,15 @@ export async function askDuring(port: number, during: Promise<unknown>): Promise
   return honest;
 }
 
-/** The most connections that were open at a time, until `during` settles. */
-export async function mostOpen(served: Served, during: Promise<unknown>): Promise<number> {
-  let most = 0;
+/** Polls the number of open connections until `during` settles; returns the maximum. */
+export async function maxOpen(served: Served, during: Promise<unknown>): Promise<number> {
+  let max = 0;
   let over = false;
   const stop = during.finally(() => over = true);
   while (!over) {
-    most = Math.max(most, (await served.figures()).stats.open);
+    max = Math.max(max, (await served.figures()).stats.open);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await stop;
-  return most;
+  return max;
 }

@@ -1,18 +1,18 @@
 /**
- * Shapes of requests that have been used to smuggle one request inside another, or to get past a filter, and other shapes
- * that servers have read in different ways; each with the statuses that the greeter answers with. What is refused ends the
- * connection; what is not leaves the next request as it is. The rules are RFC 9112's where a reader may be strict.
+ * Shapes of request smuggling, of filter evasion, and others on which servers disagree, with the statuses of the
+ * greeter's answers. A rejected shape closes the connection; an accepted one leaves the next request intact. The rules
+ * are those of RFC 9112, in its strict reading.
  */
 
-/** A shape: what it is, its bytes with one char a byte, and the statuses of the answers. */
+/** A shape: its name, its bytes (one char each), and the statuses of the answers. */
 export type Shape = readonly [name: string, bytes: string, statuses: readonly number[]];
 
-/** A request that is well formed but for the field lines given. */
+/** A well-formed request with these field lines. */
 const get = (...lines: string[]) => ["GET /a HTTP/1.1", ...lines, "", ""].join("\r\n");
 const H = "Host: localhost";
 const CHUNKED_BODY = "0\r\n\r\n";
 
-/** Every one is followed by `GET /smuggled`, which is answered where the shape was not refused. */
+/** Each is followed by `GET /smuggled`, which is answered unless the shape is rejected. */
 export const SHAPES: readonly Shape[] = [
   // ------------------------------------------------ two lengths
   ["Content-Length and Transfer-Encoding", get(H, "Content-Length: 6", "Transfer-Encoding: chunked") + "0\r\n\r\nG", [
@@ -26,7 +26,7 @@ export const SHAPES: readonly Shape[] = [
   ["Content-Length twice, in another case", get(H, "Content-Length: 0", "CONTENT-LENGTH: 5") + "abcde", [400]],
   ["Content-Length as a list, alike", get(H, "Content-Length: 5, 5") + "abcde", [400]],
   ["Content-Length as a list, unlike", get(H, "Content-Length: 0, 5") + "abcde", [400]],
-  // ------------------------------------------------ lengths that are no lengths
+  // ------------------------------------------------ malformed lengths
   ["Content-Length: +10", get(H, "Content-Length: +10") + "0123456789", [400]],
   ["Content-Length: -1", get(H, "Content-Length: -1"), [400]],
   ["Content-Length: -0", get(H, "Content-Length: -0"), [400]],
@@ -46,7 +46,7 @@ export const SHAPES: readonly Shape[] = [
   ["Content-Length above 2^32, that wraps to 1", get(H, "Content-Length: 4294967297") + "a", [413]],
   ["Content-Length with leading zeros is decimal", get(H, "Content-Length: 0010") + "0123456789", [200, 200]],
   ["Content-Length with spaces and tabs around", get(H, "Content-Length: \t 10 \t") + "0123456789", [200, 200]],
-  ["Content-Length that takes a request in", get(H, "Content-Length: 35") + "GET /inner HTTP/1.1\r\nHost: inside\r\n", [
+  ["Content-Length that covers a request", get(H, "Content-Length: 35") + "GET /inner HTTP/1.1\r\nHost: inside\r\n", [
     200,
     200,
   ]],
@@ -106,7 +106,7 @@ export const SHAPES: readonly Shape[] = [
   ["Host as a list", get("Host: a, b"), [400]],
   ["Host with a path", get("Host: localhost/a"), [400]],
   ["Host with a user", get("Host: a@localhost"), [400]],
-  ["Host with a port that is none", get("Host: localhost:a"), [400]],
+  ["Host with a malformed port", get("Host: localhost:a"), [400]],
   ["Host : localhost", get("Host : localhost"), [400]],
   ["Host is empty", get("Host:"), [200, 200]],
   ["absolute form, Host differs", "GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", [200, 200]],
@@ -130,7 +130,7 @@ export const SHAPES: readonly Shape[] = [
   ["a space in the target", "GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
   ["a request line in the target", "GET /a HTTP/1.1 /b HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
   ["a space before the method", " GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
-  ["a method that is no token", "G(T /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
+  ["a method that is not a token", "G(T /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [400]],
   ["a method in small letters is another", "get /a HTTP/1.1\r\nHost: localhost\r\n\r\n", [405]],
   ["CONNECT", "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", [405]],
   ["POST with a request as content", get(H, "Content-Length: 44").replace("GET", "POST"), [405]],

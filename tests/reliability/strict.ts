@@ -1,7 +1,7 @@
 /**
- * A second opinion on request heads, written as simply as can be and knowing nothing of `server/http_head.ts`: goes through
- * the rules of RFC 9112 one after the other. It may take what the greeter refuses (a limit, a status of its own), but what it
- * refuses nobody may take. Text is one char a byte.
+ * A second parser of request heads, independent of `server/http_head.ts`: checks the rules of RFC 9112 one by one. What
+ * it rejects the greeter must reject; it may accept what the greeter rejects for other reasons, such as a limit. Text
+ * is one char a byte.
  */
 
 const VISIBLE = (char: string) => char > " " && char !== "\x7f";
@@ -9,7 +9,7 @@ const TOKEN_CHARS = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH
 const isToken = (text: string) => text !== "" && [...text].every((char) => TOKEN_CHARS.includes(char));
 const isDigits = (text: string) => text !== "" && [...text].every((char) => "0123456789".includes(char));
 
-/** Why a head, without the empty line that ends it, has to be refused; `null` if it has not. */
+/** The rule that a head (without the empty line that ends it) breaks, or `null`. */
 export function faultIn(head: string): string | null {
   for (let at = 0; at < head.length; at++) {
     if (head[at] === "\r" && head[at + 1] !== "\n") return "bare CR";
@@ -17,7 +17,7 @@ export function faultIn(head: string): string | null {
     if (head[at]! < " " && !"\r\n\t".includes(head[at]!) || head[at] === "\x7f") return "control character";
   }
   const lines = head.split("\r\n");
-  if (lines[0] === "") lines.shift(); // one empty line may come first
+  if (lines[0] === "") lines.shift(); // one empty line is allowed
   const words = (lines.shift() ?? "").split(" ");
   if (words.length !== 3) return "not three words";
   const [method, target, version] = words as [string, string, string];
@@ -33,7 +33,7 @@ export function faultIn(head: string): string | null {
     const name = line.slice(0, colon);
     if (!isToken(name)) return "field name";
     names.push(name.toLowerCase());
-    if (names.at(-1) === "content-length" && !isDigits(valueOf(line))) return "Content-Length is no number";
+    if (names.at(-1) === "content-length" && !isDigits(valueOf(line))) return "Content-Length is not a number";
   }
   const count = (name: string) => names.filter((other) => other === name).length;
   if (count("transfer-encoding") > 0) return "Transfer-Encoding";
@@ -51,15 +51,15 @@ function valueOf(line: string): string {
   return value;
 }
 
-/** What a stream of requests comes to. */
+/** The valid requests of a stream. */
 export interface Reading {
-  /** The methods of the requests that may be answered with what they ask for, in order; their content is complete. */
+  /** Methods of valid, complete requests, in order. */
   methods: string[];
-  /** Why there are no more. */
+  /** Why no more follow. */
   end: string;
 }
 
-/** Reads a stream up to the first request that has to be refused, or that has asked for the end, or its own end. */
+/** Parses a stream up to the first invalid request, the first that asks to close, or the end. */
 export function readStream(stream: string): Reading {
   const methods: string[] = [];
   for (let at = 0;;) {
