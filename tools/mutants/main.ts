@@ -3,7 +3,7 @@
  * fast test notices. `deno task mutants [files ...]`; takes about an hour for all. Stryker, which makes the changes, is fetched from
  * npm at the first run; the project itself does not need it.
  *
- * Exits with 1 when a mutant survives that `survivors.json` does not explain.
+ * Exits with 1 when a mutant survives that `survivors.json` does not explain, or a file could not be tested.
  */
 
 import { parseArgs } from "node:util";
@@ -222,7 +222,7 @@ async function main(): Promise<number> {
   }
   const tests = await findTests();
   const explained: Record<string, readonly Explained[]> = JSON.parse(await Deno.readTextFile(SURVIVORS));
-  let unexplained = 0, tested = 0, survived = 0;
+  let unexplained = 0, tested = 0, survived = 0, failed = 0;
   for (const file of files) {
     const stateDir = await Deno.makeTempDir({ prefix: "mutants" });
     try {
@@ -236,6 +236,9 @@ async function main(): Promise<number> {
       if (updated.length > 0) explained[file] = updated;
       else delete explained[file];
       await Deno.writeTextFile(SURVIVORS, `${JSON.stringify(sorted(explained), null, 2)}\n`);
+    } catch (error) { // one file's failure does not end a long run
+      failed++;
+      console.log((error as Error).message);
     } finally {
       await Deno.remove(stateDir, { recursive: true });
     }
@@ -245,7 +248,8 @@ async function main(): Promise<number> {
   }
   console.log(`${tested - survived} of ${tested} mutants killed, ${survived} survived, ${unexplained} unexplained`);
   if (unexplained > 0) console.log("Test the unexplained ones, or explain them in tools/mutants/survivors.json");
-  return unexplained > 0 ? 1 : 0;
+  if (failed > 0) console.log(`${failed} files could not be tested`);
+  return unexplained + failed > 0 ? 1 : 0;
 }
 
 function sorted(explained: ExplainedByFile): ExplainedByFile {
