@@ -4,7 +4,7 @@
 export interface Survivor {
   /** Stryker's name for the kind of change. */
   readonly mutator: string;
-  /** The source line that the change begins in, trimmed. */
+  /** The source line that the change begins in, trimmed, without the comment at its end. */
   readonly line: string;
   /** The changed source, white space joined. */
   readonly original: string;
@@ -46,7 +46,7 @@ export function describeMutant(source: string, { mutatorName, replacement, locat
   changed[0] = changed[0]!.slice(start.column - 1);
   return {
     mutator: mutatorName,
-    line: lines[start.line - 1]!.trim(),
+    line: lines[start.line - 1]!.replace(/ \/\/ .*$/, "").trim(),
     original: shown(changed.join("\n")),
     replacement: shown(replacement ?? ""),
   };

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describeMutant, type Explained, isExplained, staleEntries, updateEntries } from "./survivors.ts";
 
-const source = "function f(a: number) {\n  if (a > 0) {\n    g();\n  }\n}\n";
+const source = "function f(a: number) {\n  if (a > 0) { // a reason\n    g();\n  }\n}\n";
 const mutant = (mutatorName: string, replacement: string, start: [number, number], end: [number, number]) => ({
   mutatorName,
   replacement,
@@ -21,7 +21,7 @@ Deno.test("mutants: a survivor is described by the text that it changes", () => 
   assertEquals(block, {
     mutator: "BlockStatement",
     line: "if (a > 0) {",
-    original: "{ g(); }",
+    original: "{ // a reason g(); }",
     replacement: "{}",
   });
 });
