@@ -275,9 +275,12 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.startTls(upgrade);
   }
 
-  /** Aborted when the connection is lost or the chat has ended, with the error if there is one: for a hook that waits. */
+  /**
+   * Aborted when the connection is lost or the chat has ended, with the error if there is one: for a hook that waits. While a
+   * hook is pending that has used it, up to 1 KiB is read ahead, so that a reset is noticed.
+   */
   get signal(): AbortSignal {
-    return this.#connection.signal;
+    return this.#connection.hookSignal;
   }
 
   /** The connection of the chat; after `startTls()` the one that replaced it. */

@@ -46,6 +46,7 @@ export class Connection implements Gate {
   #finished: Promise<void> | null = null;
   #finish: () => void = () => {};
   #abort: AbortController | null = null; // made on demand
+  #watchesPeer = false; // a hook has used the signal
   #awaitsCapacity = false;
   #stopTimers: () => void = () => {};
   #cancelLinger: (() => void) | null = null;
@@ -102,7 +103,7 @@ export class Connection implements Gate {
 
   hookStarted(): void {
     this.lifecycle.hookStarted();
-    if (this.#abort !== null) this.#readLoop.readAhead();
+    this.#watchPeer();
   }
 
   hookSettled(): void {
@@ -223,10 +224,21 @@ export class Connection implements Gate {
   get signal(): AbortSignal {
     if (this.#abort === null) {
       this.#abort = new AbortController();
-      if (this.lifecycle.phase === "broken" || this.lifecycle.closed) this.#abort.abort(this.lifecycle.reason);
+      if (this.lifecycle.lost || this.lifecycle.closed) this.#abort.abort(this.lifecycle.reason);
     }
-    if (this.#dispatcher.running !== null) this.#readLoop.readAhead();
     return this.#abort.signal;
+  }
+
+  /** The signal for a hook: while it is pending, a reset is noticed. */
+  get hookSignal(): AbortSignal {
+    this.#watchesPeer = true;
+    this.#watchPeer();
+    return this.signal;
+  }
+
+  #watchPeer(): void {
+    const isPending = this.lifecycle.hookPending && this.upgrade === undefined;
+    if (this.#watchesPeer && isPending) this.#readLoop.readAhead();
   }
 
   get clock(): Clock {

@@ -1,6 +1,7 @@
 import { asError } from "../core/errors.ts";
 import type { FrameInput } from "../core/frame_input.ts";
 import type { Action, Lifecycle } from "../core/lifecycle.ts";
+import { ReceiveBuffer } from "../core/receive_buffer.ts";
 import type { Clock } from "./clock.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChatConn } from "./options.ts";
@@ -12,6 +13,9 @@ import { ReadAhead } from "./read_ahead.ts";
  */
 const MAX_LINGER_BYTES = 65_536;
 const MIN_PAUSE_MS = 10;
+
+/** The space for input that is dropped; a pending hook may still use the receive buffer. */
+const DROP_BYTES = 16_384;
 
 /** The connection that a read loop reads. */
 export interface Readable {
@@ -30,6 +34,7 @@ export class ReadLoop {
   readonly #dispatcher: Dispatcher;
   #pending = false;
   #ahead: ReadAhead | null = null;
+  #dropBuffer: ReceiveBuffer | null = null;
   #lingerBytes = 0; // dropped since our side ended
   #pauseMs = MIN_PAUSE_MS;
   #endPause: (() => void) | null = null;
@@ -53,21 +58,16 @@ export class ReadLoop {
     await this.#connect();
     while (!lifecycle.closed && !lifecycle.inputEnded) {
       // In a graceful close input is dropped, so that a peer that is still sending gets to read our last bytes.
-      if (lifecycle.closing) {
-        this.#input.drop();
-        if (this.#lingerBytes > MAX_LINGER_BYTES + this.#connection.bytesSent) await this.#pause();
-        if (lifecycle.closed) return;
-      } else if (!dispatcher.dispatchNow()) {
+      if (!lifecycle.closing && !dispatcher.dispatchNow()) {
         await dispatcher.dispatch();
         continue;
       }
       try {
         this.#pending = true;
-        const count = this.#ahead === null
-          ? await this.#connection.conn.read(this.#input.reserve())
-          : await this.#appendAhead(this.#ahead);
+        if (lifecycle.closing) await this.#drop();
+        else if (this.#ahead !== null) await this.#receiveAhead(this.#ahead);
+        else this.#received(await this.#connection.conn.read(this.#input.reserve()));
         this.#pending = false;
-        if (!lifecycle.closed) this.#received(count);
       } catch (error) {
         this.#pending = false;
         this.#connection.apply(lifecycle.inputFailed(asError(error)));
@@ -103,10 +103,33 @@ export class ReadLoop {
     return ahead === null ? { conn, bytes: new Uint8Array(0) } : { conn: ahead.hand(conn), bytes: ahead.bytes };
   }
 
-  async #appendAhead(ahead: ReadAhead): Promise<number | null> {
+  async #receiveAhead(ahead: ReadAhead): Promise<void> {
     const bytes = await ahead.take();
-    if (bytes !== null) this.#input.append(bytes);
-    return bytes?.length ?? null;
+    this.#ahead = null;
+    if (bytes === null) return this.#inputEnded();
+    if (!this.#connection.lifecycle.closed) this.#input.append(bytes);
+    this.bytesReceived += bytes.length;
+  }
+
+  /** Reads and drops input. In space of its own: a hook that is pending may still use the receive buffer. */
+  async #drop(): Promise<void> {
+    const { conn, bytesSent, lifecycle } = this.#connection;
+    if (this.#lingerBytes > MAX_LINGER_BYTES + bytesSent) await this.#pause();
+    if (lifecycle.closed) return;
+    this.#dropBuffer ??= new ReceiveBuffer(DROP_BYTES);
+    const count = await conn.read(this.#dropBuffer.reserve());
+    if (count === null) return this.#inputEnded();
+    this.#dropBuffer.commit(count);
+    this.#dropBuffer.clear();
+    this.bytesReceived += count;
+    if (lifecycle.phase === "lingering") this.#lingerBytes += count;
+  }
+
+  #inputEnded(): void {
+    const { lifecycle } = this.#connection;
+    if (lifecycle.closed) return;
+    this.#input.end();
+    this.#connection.apply(lifecycle.inputFinished());
   }
 
   /** Ends a pause: the connection is closed. */
@@ -127,14 +150,10 @@ export class ReadLoop {
 
   /** Takes in what a read returned; 0 bytes are not the end. */
   #received(count: number | null): void {
-    if (count === null) {
-      this.#input.end();
-      return this.#connection.apply(this.#connection.lifecycle.inputFinished());
-    }
-    if (this.#ahead === null) this.#input.commit(count);
-    this.#ahead = null;
+    if (count === null) return this.#inputEnded();
+    if (this.#connection.lifecycle.closed) return;
+    this.#input.commit(count);
     this.bytesReceived += count;
-    if (this.#connection.lifecycle.phase === "lingering") this.#lingerBytes += count;
   }
 }
 

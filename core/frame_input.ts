@@ -12,16 +12,12 @@ import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 
-/** As many reads of 0 bytes in a row are an error: Go's `maxConsecutiveEmptyReads`. */
-const MAX_EMPTY_READS = 100;
-
 /** Turns received bytes into pieces and ends of frames, and collects data for the default hooks. */
 export class FrameInput {
   readonly #buffer: ReceiveBuffer;
   readonly #splitter: FrameSplitter;
   readonly #collector = new FrameCollector();
   readonly #maxFrameBytes: number;
-  #emptyReads = 0; // in a row
 
   /**
    * @param maxFrameBytes The limit of frames whose terminator has no limit of its own.
@@ -56,9 +52,6 @@ export class FrameInput {
    */
   commit(count: number): void {
     this.#buffer.commit(count);
-    this.#emptyReads = count === 0 ? this.#emptyReads + 1 : 0;
-    if (this.#emptyReads < MAX_EMPTY_READS) return;
-    throw new Error(`Cannot read: the connection returned 0 bytes ${MAX_EMPTY_READS} times in a row`);
   }
 
   /** Takes in bytes that were read elsewhere. */

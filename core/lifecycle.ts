@@ -27,7 +27,7 @@ export type Action = "none" | "seal output" | "start lingering" | "close" | "rel
 export class Lifecycle {
   #phase: Phase = "created";
   #input: "open" | "ended" = "open";
-  #output: "open" | "sealed" | "ended" = "open";
+  #output: "open" | "sealed" | "ended" | "failed" = "open";
   #hook: "none" | "running" | "running, then seal" | "last" = "none";
   #closedDuringHook = false;
   #reason: Error | undefined;
@@ -55,6 +55,16 @@ export class Lifecycle {
   /** Whether the peer will send no more. */
   get inputEnded(): boolean {
     return this.#input === "ended";
+  }
+
+  /** Whether the connection has failed: nothing can be sent any more. */
+  get lost(): boolean {
+    return this.#output === "failed";
+  }
+
+  /** Whether a hook's promise is pending. */
+  get hookPending(): boolean {
+    return this.#hook === "running" || this.#hook === "running, then seal";
   }
 
   /** Whether a hook was running when the connection closed. */
@@ -96,8 +106,9 @@ export class Lifecycle {
 
   /** A graceful close begins: dispatch stops, queued output is written. */
   drain(cause?: Error): Action {
-    if (this.closing || this.closed) return "none";
+    if (this.closed) return "none";
     this.#reason ??= cause;
+    if (this.closing) return "none";
     this.#phase = "draining";
     if (this.#hook === "none") return this.#seal();
     this.#hook = "running, then seal";
@@ -112,7 +123,7 @@ export class Lifecycle {
 
   /** A write failed. */
   outputFailed(error: Error): Action {
-    this.#output = "ended";
+    this.#output = "failed";
     if (this.#phase !== "open" || this.#input === "ended") return this.close(error);
     this.#phase = "broken";
     this.#reason ??= error;
@@ -121,7 +132,7 @@ export class Lifecycle {
 
   /** The connection was reset, which was noticed ahead of what the peer sent before: that is still dispatched. */
   connectionLost(error: Error): Action {
-    return this.#output === "ended" ? "none" : this.outputFailed(error);
+    return this.#outputIsOver() ? "none" : this.outputFailed(error);
   }
 
   /** The peer has sent its last byte. */
@@ -166,14 +177,18 @@ export class Lifecycle {
   }
 
   #seal(): Action {
-    if (this.#output === "ended") return this.#lingerOrClose();
+    if (this.#outputIsOver()) return this.#lingerOrClose();
     if (this.#output === "sealed") return "none";
     this.#output = "sealed";
     return "seal output";
   }
 
+  #outputIsOver(): boolean {
+    return this.#output === "ended" || this.#output === "failed";
+  }
+
   #lingerOrClose(): Action {
-    if (this.#output !== "ended" || !this.closing) return "none";
+    if (!this.#outputIsOver() || !this.closing) return "none";
     if (this.#input === "ended") return this.close();
     if (this.#phase === "lingering") return "none";
     this.#phase = "lingering";

@@ -13,6 +13,9 @@
 /** The space for the first read. Most commands fit, and 10,000 idle connections cost 10 MB. */
 const MIN_READ = 1024;
 
+/** As many reads of 0 bytes in a row are an error: Go's `maxConsecutiveEmptyReads`. */
+const MAX_EMPTY_READS = 100;
+
 const EMPTY = new Uint8Array(0);
 
 /** A growable run of bytes, filled at the back and consumed at the front. */
@@ -24,6 +27,7 @@ export class ReceiveBuffer {
   #readSize: number; //   space for the next read
   #reserved = 0; //       space of the pending read
   #smallReads = 0; //     in a row, each below a quarter
+  #emptyReads = 0; //     in a row
 
   /**
    * @param maxRead The largest read in bytes.
@@ -71,12 +75,17 @@ export class ReceiveBuffer {
    * Takes in the first `count` bytes of the space that `reserve()` returned.
    *
    * @throws {RangeError} when `count` is not a whole number from 0 to the size of that space
+   * @throws {Error} when `count` is 0 for the hundredth time in a row
    */
   commit(count: number): void {
     if (!(Number.isInteger(count) && count >= 0 && count <= this.#reserved)) {
       throw new RangeError(`Cannot commit a read: got ${count} bytes, expected 0 to ${this.#reserved}`);
     }
     this.#reserved = 0;
+    this.#emptyReads = count === 0 ? this.#emptyReads + 1 : 0;
+    if (this.#emptyReads === MAX_EMPTY_READS) {
+      throw new Error(`Cannot read: the connection returned 0 bytes ${MAX_EMPTY_READS} times in a row`);
+    }
     this.#filled = this.#storage.subarray(0, this.#filled.length + count);
     if (count === this.#readSize) {
       this.#smallReads = 0;

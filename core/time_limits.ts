@@ -50,14 +50,12 @@ const MS_PER_BYTE_WHILE_CLOSING = 2;
 export class TimeLimits {
   readonly #limits: TimeoutLimits;
   #checkedAt: number;
-  #idleSince: number; //     the last check with input or output pending
-  #frameSince: number; //    the first check with this frame begun
-  #writeSince: number; //    the last check with output progressing
-  #silentSince: number; //   the last check with output, or a peer
+  #idleSince: number; //     no byte came since, and none was owed by us
+  #frameSince: number; //    this frame has been incomplete since
+  #writeSince: number; //    no byte was accepted since
+  #silentSince: number; //   nothing was written to a peer that ended
   #closingMs = 0; //         of a graceful close, less what was earned
-  #bytesReceived = 0;
-  #bytesSent = 0;
-  #frameNumber = -1; //      of the frame begun; -1: none
+  #last: ActivitySample = NOTHING;
 
   constructor(limits: TimeoutLimits, now: number) {
     this.#limits = limits;
@@ -71,40 +69,46 @@ export class TimeLimits {
 
   /** Returns the limit that has expired at `now`, if any. Its clock starts anew, for a hook that keeps the chat open. */
   check(now: number, sample: ActivitySample): TimeoutKind | null {
-    const elapsed = now - this.#checkedAt;
+    const elapsedMs = now - this.#checkedAt;
+    const last = this.#last;
     this.#checkedAt = now;
-    if (sample.peerWaits) { // these two clocks stand still
-      this.#idleSince += elapsed;
-      this.#frameSince += elapsed;
+    this.#last = sample;
+    // A clock counts the time between two checks when both find the same: so it is late rather than early.
+    if (sample.peerWaits || last.peerWaits) { // these two stand still
+      this.#idleSince += elapsedMs;
+      this.#frameSince += elapsedMs;
     }
     // A peer that is receiving, or waits for the rest of our answer, need not send.
-    const answering = sample.outputPending || sample.producing;
-    if (sample.bytesReceived !== this.#bytesReceived || answering) this.#idleSince = now;
-    if (!sample.inputEnded || !sample.producing || sample.outputPending) this.#silentSince = now;
+    const answering = owes(sample) || owes(last);
+    if (sample.bytesReceived !== last.bytesReceived || answering) this.#idleSince = now;
+    const isSameFrame = sample.frameBegun && last.frameBegun && sample.frameNumber === last.frameNumber;
+    if (!isSameFrame) this.#frameSince = now;
+    const isStalled = sample.outputPending && last.outputPending && sample.bytesSent === last.bytesSent;
+    if (!isStalled) this.#writeSince = now;
+    if (!isSilent(sample) || !isSilent(last)) this.#silentSince = now;
     if (sample.closing && sample.outputPending) {
-      const earnedMs = (sample.bytesSent - this.#bytesSent) * MS_PER_BYTE_WHILE_CLOSING;
-      this.#closingMs = Math.max(0, this.#closingMs + elapsed - earnedMs);
+      const earnedMs = (sample.bytesSent - last.bytesSent) * MS_PER_BYTE_WHILE_CLOSING;
+      this.#closingMs = Math.max(0, this.#closingMs + (last.closing && last.outputPending ? elapsedMs : 0) - earnedMs);
     }
-    const frameNumber = sample.frameBegun ? sample.frameNumber : -1;
-    if (frameNumber !== this.#frameNumber) this.#frameSince = now;
-    if (sample.bytesSent !== this.#bytesSent || !sample.outputPending) this.#writeSince = now;
-    this.#bytesReceived = sample.bytesReceived;
-    this.#frameNumber = frameNumber;
-    this.#bytesSent = sample.bytesSent;
-    if (expired(now - this.#writeSince, this.#limits.writeTimeoutMs)) {
+    return this.#expired(now);
+  }
+
+  #expired(now: number): TimeoutKind | null {
+    const { idleTimeoutMs, frameTimeoutMs, writeTimeoutMs } = this.#limits;
+    if (isOver(now - this.#writeSince, writeTimeoutMs)) {
       this.#writeSince = now;
       return "write";
     }
-    if (expired(Math.max(now - this.#silentSince, this.#closingMs), this.#limits.writeTimeoutMs)) {
+    if (isOver(Math.max(now - this.#silentSince, this.#closingMs), writeTimeoutMs)) {
       this.#silentSince = now;
       this.#closingMs = 0;
       return "close";
     }
-    if (frameNumber >= 0 && expired(now - this.#frameSince, this.#limits.frameTimeoutMs)) {
+    if (isOver(now - this.#frameSince, frameTimeoutMs)) {
       this.#frameSince = now;
       return "frame";
     }
-    if (expired(now - this.#idleSince, this.#limits.idleTimeoutMs)) {
+    if (isOver(now - this.#idleSince, idleTimeoutMs)) {
       this.#idleSince = now;
       return "idle";
     }
@@ -112,7 +116,30 @@ export class TimeLimits {
   }
 }
 
-function expired(elapsedMs: number, limitMs: number): boolean {
+/** Before the first check. */
+const NOTHING: ActivitySample = {
+  peerWaits: false,
+  bytesReceived: 0,
+  frameNumber: -1,
+  frameBegun: false,
+  bytesSent: 0,
+  outputPending: false,
+  producing: false,
+  inputEnded: false,
+  closing: false,
+};
+
+/** Whether our output is not complete. */
+function owes({ outputPending, producing }: ActivitySample): boolean {
+  return outputPending || producing;
+}
+
+/** Whether the peer has ended its side, and a producer makes nothing for it. */
+function isSilent({ inputEnded, outputPending, producing }: ActivitySample): boolean {
+  return inputEnded && producing && !outputPending;
+}
+
+function isOver(elapsedMs: number, limitMs: number): boolean {
   return limitMs > 0 && elapsedMs >= limitMs;
 }
 

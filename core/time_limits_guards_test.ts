@@ -10,6 +10,9 @@ Deno.test("TimeLimits.check() times a frame of number 0 like any other", () => {
     frameBegun: true,
     bytesSent: 0,
     outputPending: false,
+    producing: false,
+    inputEnded: false,
+    closing: false,
   };
   const found = [10, 20, 30, 40].map((now) => limits.check(now, begun));
   assertEquals(found, [null, null, null, "frame"]);
