@@ -145,6 +145,7 @@ export class FrameSplitter {
         const discarded = this.#discarding;
         this.#endFrame();
         if (!discarded) return "frame";
+        continue; // a count of 0 that was set meanwhile is complete already
       }
       const framing = this.#framing!;
       const { start, filled } = this.#buffer;
