@@ -175,7 +175,7 @@ export class FrameSplitter {
     return this.#pieceStart;
   }
 
-  /** Where the last `"data"` ends. */
+  /** Where the last `"data"` ends; -1 after a change of the terminator, or a reset. */
   get pieceEnd(): number {
     return this.#pieceEnd;
   }
@@ -186,7 +186,7 @@ export class FrameSplitter {
     return new FrameTooLongError(limit, Math.max(count, this.#frameBytes + this.#pieceEnd - this.#pieceStart));
   }
 
-  /** Takes back the last `count` bytes of the last `"data"`: the next result begins with them. */
+  /** Takes back the last `count` bytes of the last `"data"`: the next result begins with them. Not after a change or a reset. */
   takeBack(count: number): void {
     this.#buffer.consume(-count);
     this.#frameBytes -= count;
@@ -209,6 +209,7 @@ export class FrameSplitter {
   reset(): void {
     this.#frameNumber++;
     this.#frameBytes = 0;
+    this.#pieceEnd = -1;
     if (this.#foundLength > 0) this.#foundLength = 0; // its terminator was cleared too, but it had come: the frame is complete
   }
 
@@ -269,6 +270,7 @@ export class FrameSplitter {
     this.#framing = framing;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
+    this.#pieceEnd = -1;
     this.#foundLength = -1;
     this.#discarding = false;
     if (framing.count !== 0) return;

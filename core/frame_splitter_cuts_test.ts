@@ -23,7 +23,12 @@ const NO_LIMIT = 1_000_000;
 // ------------------------------------------------------------------------------------------------------------ the oracle
 
 /** Returns the results for the whole of `text`: a token for each byte of data and each other result. */
-function oracle(text: string, [first, ...later]: Schedule): string[] {
+function oracle(text: string, schedule: Schedule): string[] {
+  return trace(text, schedule).filter(isShown);
+}
+
+/** As `oracle`, and where each discarded frame ends: `(t)` when t ended it. */
+function trace(text: string, [first, ...later]: Schedule): string[] {
   const results: string[] = [];
   for (let setting = first;;) {
     const { limit = NO_LIMIT, onTooLong = "close" } = setting;
@@ -34,10 +39,14 @@ function oracle(text: string, [first, ...later]: Schedule): string[] {
     if (!countTooLong) results.push(...(tooLong ? data.slice(0, limit) : data));
     if (tooLong) results.push("!");
     if (end === "none" || end === "raw" || (tooLong && onTooLong === "close")) return results;
-    if (!tooLong) results.push(`<${end.terminator}>`);
+    results.push(tooLong ? `(${end.terminator})` : `<${end.terminator}>`);
     text = text.slice(end.at + end.terminator.length);
     setting = later.shift() ?? (typeof setting.end === "number" ? RAW : setting);
   }
+}
+
+function isShown(token: string): boolean {
+  return !token.startsWith("(");
 }
 
 function endOfFrame(text: string, end: Setting["end"]): { at: number; terminator: string } | "none" | "raw" {
@@ -58,10 +67,10 @@ function certain(text: string, schedule: Schedule): string[] {
   for (let length = Math.max(0, ...ends.map((end) => end.length)); length > 1; length--) {
     continuations = ["", ...continuations.flatMap((rest) => alphabet.map((each) => each + rest))];
   }
-  return continuations.map((rest) => oracle(text + rest, schedule)).reduce((common, results) => {
+  return continuations.map((rest) => trace(text + rest, schedule)).reduce((common, results) => {
     const differs = common.findIndex((token, at) => token !== results[at]);
     return differs < 0 ? common : common.slice(0, differs);
-  });
+  }).filter(isShown);
 }
 
 // ----------------------------------------------------------------------------------------------------------- the splitter
