@@ -1,3 +1,4 @@
+import { concat } from "@std/bytes/concat";
 import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
@@ -101,6 +102,7 @@ export class Connection implements Gate {
 
   hookStarted(): void {
     this.lifecycle.hookStarted();
+    if (this.#abort !== null) this.#readLoop.readAhead();
   }
 
   hookSettled(): void {
@@ -201,9 +203,10 @@ export class Connection implements Gate {
     if (this.lifecycle.closed) throw new ChatClosedError("detach");
     this.#checkBetweenReads("detach");
     const unsent = this.writer.takeUnsent();
-    const unread = this.input.unread();
+    const { conn, bytes } = this.#readLoop.release();
+    const unread = concat([this.input.unread(), bytes]);
     this.apply(this.lifecycle.detach());
-    return { conn: this.conn, unread, unsent };
+    return { conn, unread, unsent };
   }
 
   startTls(upgrade: TlsUpgrade): Promise<void> {
@@ -222,6 +225,7 @@ export class Connection implements Gate {
       this.#abort = new AbortController();
       if (this.lifecycle.phase === "broken" || this.lifecycle.closed) this.#abort.abort(this.lifecycle.reason);
     }
+    if (this.#dispatcher.running !== null) this.#readLoop.readAhead();
     return this.#abort.signal;
   }
 
@@ -258,7 +262,9 @@ export class Connection implements Gate {
         return this.writer.seal();
       case "start lingering":
         this.#cancelLinger ??= this.clock.after(LINGER_MS, () => this.close());
-        if (this.lifecycle.phase === "broken") this.#abort?.abort(this.lifecycle.reason); // a listener may close
+        if (this.lifecycle.phase !== "broken") return;
+        this.writer.stop(this.lifecycle.reason);
+        this.#abort?.abort(this.lifecycle.reason); // a listener may close
         return;
       case "close":
         this.#release();
@@ -320,8 +326,9 @@ export class Connection implements Gate {
   }
 
   async #upgrade(upgrade: TlsUpgrade): Promise<void> {
-    const { conn, writer, signal, clock } = this;
-    const unread = this.input.unread();
+    const { writer, signal, clock } = this;
+    const { conn, bytes } = this.#readLoop.release();
+    const unread = concat([this.input.unread(), bytes]);
     this.input.restart();
     this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
     this.#plainWriter = writer;

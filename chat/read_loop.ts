@@ -4,6 +4,7 @@ import type { Action, Lifecycle } from "../core/lifecycle.ts";
 import type { Clock } from "./clock.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { ChatConn } from "./options.ts";
+import { ReadAhead } from "./read_ahead.ts";
 
 /**
  * In a lingering close this much input is dropped, and as much more as was sent: a peer that is still sending gets to read
@@ -28,6 +29,7 @@ export class ReadLoop {
   readonly #input: FrameInput;
   readonly #dispatcher: Dispatcher;
   #pending = false;
+  #ahead: ReadAhead | null = null;
   #lingerBytes = 0; // dropped since our side ended
   #pauseMs = MIN_PAUSE_MS;
   #endPause: (() => void) | null = null;
@@ -61,7 +63,9 @@ export class ReadLoop {
       }
       try {
         this.#pending = true;
-        const count = await this.#connection.conn.read(this.#input.reserve());
+        const count = this.#ahead === null
+          ? await this.#connection.conn.read(this.#input.reserve())
+          : await this.#appendAhead(this.#ahead);
         this.#pending = false;
         if (!lifecycle.closed) this.#received(count);
       } catch (error) {
@@ -80,6 +84,29 @@ export class ReadLoop {
     if (!lifecycle.dispatching || this.#input.ready) return;
     this.#connection.hookFailed(noTerminator());
     this.#connection.apply(lifecycle.close(noTerminator())); // also if handleError did not: there is no way to go on
+  }
+
+  /** Reads ahead while a hook is pending, so that a reset is noticed. At most once before the next read. */
+  readAhead(): void {
+    const { conn, lifecycle } = this.#connection;
+    if (this.#pending || this.#ahead !== null || !lifecycle.dispatching || lifecycle.inputEnded) return;
+    this.#ahead = new ReadAhead(conn, (error) => {
+      this.#connection.apply(lifecycle.connectionLost(asError(error)));
+    });
+  }
+
+  /** Returns what is needed to read on from the connection elsewhere: it, and the bytes that were read ahead. */
+  release(): { conn: ChatConn; bytes: Uint8Array } {
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    const { conn } = this.#connection;
+    return ahead === null ? { conn, bytes: new Uint8Array(0) } : { conn: ahead.hand(conn), bytes: ahead.bytes };
+  }
+
+  async #appendAhead(ahead: ReadAhead): Promise<number | null> {
+    const bytes = await ahead.take();
+    if (bytes !== null) this.#input.append(bytes);
+    return bytes?.length ?? null;
   }
 
   /** Ends a pause: the connection is closed. */
@@ -104,7 +131,8 @@ export class ReadLoop {
       this.#input.end();
       return this.#connection.apply(this.#connection.lifecycle.inputFinished());
     }
-    this.#input.commit(count);
+    if (this.#ahead === null) this.#input.commit(count);
+    this.#ahead = null;
     this.bytesReceived += count;
     if (this.#connection.lifecycle.phase === "lingering") this.#lingerBytes += count;
   }

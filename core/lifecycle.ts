@@ -119,6 +119,11 @@ export class Lifecycle {
     return "start lingering";
   }
 
+  /** The connection was reset, which was noticed ahead of what the peer sent before: that is still dispatched. */
+  connectionLost(error: Error): Action {
+    return this.#output === "ended" ? "none" : this.outputFailed(error);
+  }
+
   /** The peer has sent its last byte. */
   inputFinished(): Action {
     this.#input = "ended";

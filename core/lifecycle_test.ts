@@ -12,6 +12,7 @@ const EVENTS = {
   drain: (life: Lifecycle) => life.drain(CAUSE),
   outputFinished: (life: Lifecycle) => life.outputFinished(),
   outputFailed: (life: Lifecycle) => life.outputFailed(CAUSE),
+  connectionLost: (life: Lifecycle) => life.connectionLost(CAUSE),
   inputFinished: (life: Lifecycle) => life.inputFinished(),
   inputFailed: (life: Lifecycle) => life.inputFailed(CAUSE),
   close: (life: Lifecycle) => life.close(CAUSE),
@@ -57,7 +58,7 @@ function play(path: readonly Event[]): Walk {
     if (event === "run") world.running = true;
     if (event === "hookStarted") world.hook = true;
     if (event === "hookSettled") world.hook = false;
-    if (event.startsWith("output")) world.outputEnded = true;
+    if (event.startsWith("output") || event === "connectionLost") world.outputEnded = true;
     if (event.startsWith("input")) world.inputEnded = true;
     if (event === "lastHookStarted") world.lastHook = "running";
     if (event === "lastHookSettled") world.lastHook = "settled";
@@ -81,6 +82,7 @@ function isPossible(event: Event, { life, world }: Walk): boolean {
     case "outputFinished":
       return world.running && world.sealed > 0 && !world.outputEnded && !life.closed;
     case "outputFailed":
+    case "connectionLost":
       return world.running && !world.outputEnded && !life.closed;
     case "inputFinished":
     case "inputFailed":

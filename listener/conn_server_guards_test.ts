@@ -5,39 +5,11 @@ import { getEventListeners } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { FakeClock, type MemoryConn, memoryPair } from "../testing/mod.ts";
+import { FakeListener } from "../tests/listener_fakes.ts";
 import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
-import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import { ConnServer } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import type { ConnServerOptions, Servable } from "./types.ts";
-
-/** A listener whose connections a test hands over. */
-class QueueListener implements ConnListener<MemoryConn> {
-  readonly addr: Deno.Addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
-  accepts = 0;
-  #pending: PromiseWithResolvers<MemoryConn> | null = null;
-  readonly #offered: MemoryConn[] = [];
-
-  accept() {
-    this.accepts++;
-    this.#pending = Promise.withResolvers();
-    const { promise } = this.#pending;
-    this.#match();
-    return promise;
-  }
-  offer(conn: MemoryConn) {
-    this.#offered.push(conn);
-    this.#match();
-  }
-  close() {
-    this.#pending?.reject(new Error("Listener has been closed"));
-  }
-  ref() {}
-  unref() {}
-  #match() {
-    if (this.#pending === null || this.#offered.length === 0) return;
-    this.#pending.resolve(this.#offered.shift()!);
-    this.#pending = null;
-  }
-}
 
 /** Greets, so that a client knows that it was accepted. */
 class Greeting extends Recorder {
@@ -52,7 +24,7 @@ interface Setup {
 
 /** A server in memory. */
 function serverOf({ options = {}, accept = (conn) => new Greeting(conn), handshake }: Setup = {}) {
-  const listener = new QueueListener();
+  const listener = new FakeListener<MemoryConn>();
   const clock = new FakeClock();
   const errors: unknown[] = [];
   const server = new ConnServer(
@@ -71,7 +43,7 @@ function serverOf({ options = {}, accept = (conn) => new Greeting(conn), handsha
   return { listener, clock, errors, server, connect };
 }
 
-// -------------------------------------------------------------------------------------------------------------------- slots
+// --------------------------------------------------------------------------------------------------------------- slots
 
 Deno.test("maxConnectionsPerAddress gets its slot back when accept throws, or run() of its chat", async () => {
   const boom = new Error("boom");
@@ -181,7 +153,7 @@ Deno.test("handshakes count towards maxConnections until they fail or their chat
   await server.shutdown();
 });
 
-// -------------------------------------------------------------------------------------------------------------------- counts
+// -------------------------------------------------------------------------------------------------------------- counts
 
 Deno.test("stats are final when a server has finished, also when a stuck hook ends later", async () => {
   const answer = Promise.withResolvers<void>();
@@ -235,7 +207,7 @@ Deno.test("stats and their closes are a copy, which a caller may change or keep"
   assertEquals({ accepted: kept.accepted, closes: kept.closes }, { accepted: 0, closes: {} });
 });
 
-// -------------------------------------------------------------------------------------------------------------------- signal
+// -------------------------------------------------------------------------------------------------------------- signal
 
 Deno.test("a finished server has no listener left on its signal, which may live on", async () => {
   for (const connections of [0, 1]) {

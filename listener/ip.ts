@@ -2,17 +2,17 @@
  * IP addresses as text and as bytes: 4 of IPv4, 16 of IPv6.
  */
 
-/** Reads an address strictly: no leading zeros, no zone, no brackets. `null` when it is none. */
+/** Parses an address strictly: no leading zeros, no zone, no brackets. Returns `null` when it is invalid. */
 export function parseIp(text: string): Uint8Array | null {
   return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
 }
 
-/** Writes an address; IPv6 as RFC 5952 has it: lower case, no leading zeros, the longest run of zeros left out. */
+/** Formats an address; IPv6 as in RFC 5952: lower case, no leading zeros, the longest run of zeros as `::`. */
 export function formatIp(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
   const groups: string[] = [];
   for (let at = 0; at < 16; at += 2) groups.push((bytes[at]! << 8 | bytes[at + 1]!).toString(16));
-  let longest = { begin: 0, length: 1 }; // a single zero is written (RFC 5952, 4.2.2)
+  let longest = { begin: 0, length: 1 }; // a single zero is not shortened (RFC 5952, 4.2.2)
   for (let begin = 0; begin < 8; begin++) {
     let length = 0;
     while (groups[begin + length] === "0") length++;
@@ -29,7 +29,7 @@ export interface IpBlock {
   prefixLength: number;
 }
 
-/** Reads `192.0.2.0/24`, `2001:db8::/32`, or an address alone. `null` when it is none of these. */
+/** Parses `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Returns `null` when it is none of these. */
 export function parseIpBlock(text: string): IpBlock | null {
   const [address, prefix, ...rest] = text.split("/") as [string, ...string[]];
   const bytes = parseIp(address);
@@ -39,7 +39,7 @@ export function parseIpBlock(text: string): IpBlock | null {
   return { bytes, prefixLength: Number(prefix) };
 }
 
-/** Whether an address is in a block. One of IPv4 may be written as IPv6 (`::ffff:192.0.2.1`): a listener on `::` sees it so. */
+/** Whether an address is in a block. A mapped address (`::ffff:192.0.2.1`, of a listener on `::`) counts as IPv4. */
 export function isInBlock(address: Uint8Array, { bytes, prefixLength }: IpBlock): boolean {
   const own = bytes.length === 4 && isMapped(address) ? address.subarray(12) : address;
   if (own.length !== bytes.length) return false;
@@ -56,8 +56,8 @@ function isMapped(address: Uint8Array): boolean {
 
 function parseIpv4(text: string): Uint8Array | null {
   const parts = text.split(".");
-  const good = parts.length === 4 && parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256);
-  return good ? Uint8Array.from(parts, Number) : null;
+  const valid = parts.length === 4 && parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256);
+  return valid ? Uint8Array.from(parts, Number) : null;
 }
 
 function parseIpv6(text: string): Uint8Array | null {
@@ -69,7 +69,7 @@ function parseIpv6(text: string): Uint8Array | null {
   return gap < 2 ? null : Uint8Array.from([...left, ...new Array(gap).fill(0), ...right]);
 }
 
-/** The bytes of groups with colons between them; at the end of an address the last may be of IPv4 (RFC 4291, 2.2). */
+/** Parses groups separated by colons; the last of an address may be an IPv4 address (RFC 4291, 2.2). */
 function parseGroups(text: string, atEnd: boolean): number[] | null {
   const bytes: number[] = [];
   const groups = text === "" ? [] : text.split(":");

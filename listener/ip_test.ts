@@ -2,13 +2,13 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { formatIp, isInBlock, parseIp, parseIpBlock } from "./ip.ts";
 
-/** An address read and written again; `null` when it is none. */
-function again(text: string): string | null {
+/** Parses and formats an address; `null` when it is invalid. */
+function reformat(text: string): string | null {
   const bytes = parseIp(text);
   return bytes && formatIp(bytes);
 }
 
-Deno.test("parseIp() and formatIp() give the form of RFC 5952", () => {
+Deno.test("formatIp() returns the canonical form of RFC 5952", () => {
   const expected: [string, string][] = [
     ["0.0.0.0", "0.0.0.0"],
     ["255.1.20.3", "255.1.20.3"],
@@ -24,19 +24,19 @@ Deno.test("parseIp() and formatIp() give the form of RFC 5952", () => {
     ["::ffff:192.0.2.1", "::ffff:c000:201"],
     ["1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"],
   ];
-  for (const [text, written] of expected) assertEquals(again(text), written, text);
+  for (const [text, formatted] of expected) assertEquals(reformat(text), formatted, text);
 });
 
-Deno.test("parseIp() refuses what is no address, or could be read in two ways", () => {
-  const refused = [
+Deno.test("parseIp() rejects what is not an address, or ambiguous", () => {
+  const rejected = [
     ["", "1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.04", "1.2.3.", ".1.2.3", "1.2.3.4 ", "0x1.2.3.4"],
     [":", ":::", "1::2::3", ":1", "1:", "12345::", "g::", "::1%eth0", "[::1]", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9"],
     ["1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "1.2.3.4::", "::1.2.3.4:1", "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3.256"],
   ].flat();
-  for (const text of refused) assertEquals(parseIp(text), null, text);
+  for (const text of rejected) assertEquals(parseIp(text), null, text);
 });
 
-Deno.test("parseIp() reads what formatIp() writes, whatever the address", () => {
+Deno.test("parseIp() inverts formatIp() for every address", () => {
   const byte = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 255 }));
   const bytes = fc.oneof(
     fc.array(byte, { minLength: 4, maxLength: 4 }),
@@ -47,7 +47,7 @@ Deno.test("parseIp() reads what formatIp() writes, whatever the address", () => 
   }));
 });
 
-Deno.test("isInBlock() compares as many bits as the block says", () => {
+Deno.test("isInBlock() compares as many bits as the prefix has", () => {
   const expected: [string, string, boolean][] = [
     ["10.1.2.3", "10.0.0.0/8", true],
     ["11.1.2.3", "10.0.0.0/8", false],
@@ -69,7 +69,7 @@ Deno.test("isInBlock() compares as many bits as the block says", () => {
   }
 });
 
-Deno.test("parseIpBlock() refuses what is no block", () => {
+Deno.test("parseIpBlock() rejects what is not a block", () => {
   for (const text of ["", "10/8", "10.0.0.0/33", "::/129", "::/-1", "::/08", "::/", "::/1/2", "localhost", "*"]) {
     assertEquals(parseIpBlock(text), null, text);
   }

@@ -22,26 +22,26 @@ const TLV = Uint8Array.of(0x04, 0, 3, 1, 2, 3);
 const v4 = { source: tcp("192.0.2.1", 56_324), destination: tcp("198.51.100.2", 443) };
 const v6 = { source: tcp("2001:db8::1", 65_535), destination: tcp("::2", 0) };
 
-/** Good headers, and the ends that they tell. */
+/** Valid headers, and the ends that they have. */
 const good: [string, Uint8Array, object][] = [
   ["TCP4", bytes("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n"), v4],
   ["TCP6", bytes("PROXY TCP6 2001:DB8:0::1 ::2 65535 0\r\n"), v6],
   ["UNKNOWN", bytes("PROXY UNKNOWN\r\n"), {}],
-  ["UNKNOWN, as long as it may be", bytes(`PROXY UNKNOWN ${"f".repeat(91)}\r\n`), {}],
+  ["UNKNOWN, of the maximal length", bytes(`PROXY UNKNOWN ${"f".repeat(91)}\r\n`), {}],
   ["PROXY over IPv4", version2(0x21, 0x11, IPV4_ENDS), v4],
   ["PROXY over IPv6", version2(0x21, 0x21, IPV6_ENDS), v6],
   ["PROXY over IPv4, with extensions", version2(0x21, 0x11, concat([IPV4_ENDS, TLV, TLV])), v4],
   ["PROXY with extensions of which one is cut off", version2(0x21, 0x11, concat([IPV4_ENDS, TLV.subarray(0, 4)])), v4],
-  ["as long as it may be", version2(0x21, 0x11, concat([IPV4_ENDS, new Uint8Array(4096 - 16 - 12)])), v4],
+  ["of the maximal length", version2(0x21, 0x11, concat([IPV4_ENDS, new Uint8Array(4096 - 16 - 12)])), v4],
   ["LOCAL", version2(0x20, 0x00, new Uint8Array()), {}],
-  ["LOCAL, with addresses that count for nothing", version2(0x20, 0x11, IPV4_ENDS), {}],
+  ["LOCAL, with addresses that are ignored", version2(0x20, 0x11, IPV4_ENDS), {}],
   ["LOCAL, with too few", version2(0x20, 0x11, TLV), {}],
   ["UNSPEC", version2(0x21, 0x00, TLV), {}],
   ["UDP", version2(0x21, 0x12, IPV4_ENDS), {}],
   ["a Unix socket", version2(0x21, 0x31, new Uint8Array(216)), {}],
 ];
 
-/** What is no header, and why. */
+/** Invalid headers, and the problem. */
 const bad: [Uint8Array, string][] = [
   [bytes("GET / HTTP/1.1\r\n"), "it begins neither with PROXY nor with the signature of version 2"],
   [bytes("\x16\x03\x01"), "it begins neither"],
@@ -76,7 +76,7 @@ const bad: [Uint8Array, string][] = [
   [version2(0x20, 0x00, IPV4_ENDS, 65_535), "it has 65551 bytes, more than 4096"],
 ];
 
-Deno.test("parseProxyHeader() tells whose connection it is, and how long the header is, whatever follows", () => {
+Deno.test("parseProxyHeader() returns both ends and the header's length, whatever follows", () => {
   const behind = bytes("GET / HTTP/1.1\r\n\r\n");
   for (const [what, header, ends] of good) {
     for (const input of [header, concat([header, behind]), concat([header, header])]) {
@@ -85,7 +85,7 @@ Deno.test("parseProxyHeader() tells whose connection it is, and how long the hea
   }
 });
 
-Deno.test("parseProxyHeader() waits for the rest at every cut, and never for a byte behind the header", () => {
+Deno.test("parseProxyHeader() asks for the rest at every cut, and never for a byte after the header", () => {
   for (const [what, header] of good) {
     for (let cut = 0; cut < header.length; cut++) {
       const found = parseProxyHeader(header.subarray(0, cut));
@@ -95,18 +95,18 @@ Deno.test("parseProxyHeader() waits for the rest at every cut, and never for a b
   }
 });
 
-Deno.test("parseProxyHeader() says what is wrong, and says it as soon as it has come", () => {
+Deno.test("parseProxyHeader() names the problem as soon as its byte has arrived", () => {
   for (const [header, problem] of bad) {
     const found = parseProxyHeader(header);
     assert("problem" in found, `${problem}: ${JSON.stringify(found)}`);
     assertEquals(found.problem.slice(0, problem.length), problem);
-    // Once it is a fault it stays one, and before it there was no header.
-    let told = false;
+    // What is invalid stays invalid with more bytes, and no prefix of it is a header.
+    let isInvalid = false;
     for (let cut = 0; cut <= header.length; cut++) {
       const found = parseProxyHeader(header.subarray(0, cut));
       assert(!("length" in found), `${problem}: a header at ${cut}`);
-      assert(!told || "problem" in found, `${problem}: no fault any more at ${cut}`);
-      told ||= "problem" in found;
+      assert(!isInvalid || "problem" in found, `${problem}: valid again at ${cut}`);
+      isInvalid ||= "problem" in found;
     }
   }
   assert("problem" in parseProxyHeader(bytes("G")), "the first byte");
@@ -114,7 +114,7 @@ Deno.test("parseProxyHeader() says what is wrong, and says it as soon as it has 
   assert("problem" in parseProxyHeader(bytes("\r\n\r\n\0\r\nQUIT\n\x21\x44")), "the family");
 });
 
-Deno.test("parseProxyHeader() answers the same however good and damaged headers are cut, and never asks for too much", () => {
+Deno.test("parseProxyHeader() returns the same however valid and damaged headers are cut", () => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   const random = seededRandom(seed);
   for (let round = 0; round < 20_000; round++) {
@@ -129,7 +129,7 @@ Deno.test("parseProxyHeader() answers the same however good and damaged headers 
       found = parseProxyHeader(header.subarray(0, seen));
       const what = `seed ${seed}, round ${round}: ${header.slice(0, 120)}`;
       assert(!("missing" in found) || (found.missing > 0 && seen + found.missing <= 4096), what);
-      assert(!("length" in found) || found.length === seen, `${what}: read a byte behind the header`);
+      assert(!("length" in found) || found.length === seen, `${what}: read a byte after the header`);
     }
     if ("problem" in whole) assert("problem" in found, `seed ${seed}, round ${round}: ${header.slice(0, 120)}`);
     else assertEquals(found, whole, `seed ${seed}, round ${round}: ${header.slice(0, 120)}`);

@@ -1,18 +1,18 @@
 import type { ChatConn } from "../chat/options.ts";
-import type { Handshake } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import { ProxyHeaderError } from "../core/errors.ts";
 import { isInBlock, parseIp, parseIpBlock } from "./ip.ts";
-import { LONGEST_PROXY_HEADER, parseProxyHeader, type ProxyHeader } from "./proxy_header.ts";
+import { MAX_PROXY_HEADER_BYTES, parseProxyHeader, type ProxyHeader } from "./proxy_header.ts";
 
-/** Whom to believe when it says whose connection it is, and how long that may take. */
+/** Which proxies are trusted, and the time limit of their header. */
 export interface ProxyProtocolOptions {
   /**
-   * The proxies, since any other that sends a header could say to be whoever it likes: addresses and blocks of addresses as
-   * `192.0.2.7`, `10.0.0.0/8`, `fd00::/8`; or a function that is asked for each connection with the address of its peer.
+   * The trusted proxies; a header from any other peer could be forged. Either addresses and blocks, such as
+   * `192.0.2.7`, `10.0.0.0/8`, `fd00::/8`; or a function called with the peer's address of each connection.
    */
   trusted: readonly string[] | ((addr: unknown) => boolean);
   /**
-   * How long a header may take to come, in milliseconds. Below three seconds one lost packet is too late (the protocol, 3).
+   * The time limit of a header, in milliseconds. Below 3,000 one lost packet can exceed it (section 3 of the protocol).
    *
    * @default {5000}
    */
@@ -20,45 +20,45 @@ export interface ProxyProtocolOptions {
 }
 
 /**
- * Reads the header of the PROXY protocol from a connection, and shows the addresses that it tells as the connection's own.
- * Not one byte behind the header is read.
+ * Returns the handshake that reads a PROXY header and applies its addresses to the connection. No byte after the header
+ * is read.
  *
- * @throws {TypeError} when `trusted` is no list of addresses and no function
+ * @throws {TypeError} when `trusted` is neither a list of addresses nor a function
  */
 export function readProxyHeader<Conn extends ChatConn>(
   { trusted, timeoutMs = 5_000 }: ProxyProtocolOptions,
 ): Handshake<Conn> {
-  const trusts = typeof trusted === "function" ? trusted : trusterOf(trusted);
+  const isTrusted = typeof trusted === "function" ? trusted : matcherFor(trusted);
   return {
     name: "PROXY header",
     timeoutMs,
     revealsAddress: true,
     async run(conn) {
-      if (!trusts(conn.remoteAddr)) throw new ProxyHeaderError("its peer is not one of those that are trusted", 0);
-      const { source, destination } = await read(conn);
+      if (!isTrusted(conn.remoteAddr)) throw new ProxyHeaderError("the peer is not trusted", 0);
+      const { source, destination } = await readHeader(conn);
       if (source === undefined) return;
       Object.defineProperties(conn, { remoteAddr: { value: source }, localAddr: { value: destination } });
     },
   };
 }
 
-async function read(conn: ChatConn): Promise<ProxyHeader> {
-  const bytes = new Uint8Array(LONGEST_PROXY_HEADER);
+async function readHeader(conn: ChatConn): Promise<ProxyHeader> {
+  const bytes = new Uint8Array(MAX_PROXY_HEADER_BYTES);
   for (let length = 0;;) {
-    const found = parseProxyHeader(bytes.subarray(0, length));
-    if ("problem" in found) throw new ProxyHeaderError(found.problem, length);
-    if ("length" in found) return found;
-    const count = await conn.read(bytes.subarray(length, length + found.missing));
-    if (count === null) throw new ProxyHeaderError("the connection ends before it does", length);
+    const result = parseProxyHeader(bytes.subarray(0, length));
+    if ("problem" in result) throw new ProxyHeaderError(result.problem, length);
+    if ("length" in result) return result;
+    const count = await conn.read(bytes.subarray(length, length + result.missing));
+    if (count === null) throw new ProxyHeaderError("it is incomplete", length);
     length += count;
   }
 }
 
-function trusterOf(trusted: readonly string[]): (addr: unknown) => boolean {
-  if (!Array.isArray(trusted)) throw untrustworthy(trusted);
+function matcherFor(trusted: readonly string[]): (addr: unknown) => boolean {
+  if (!Array.isArray(trusted)) throw invalidTrusted(trusted);
   const blocks = trusted.map((text) => {
     const block = parseIpBlock(String(text));
-    if (block === null) throw untrustworthy(text);
+    if (block === null) throw invalidTrusted(text);
     return block;
   });
   return (addr) => {
@@ -67,8 +67,10 @@ function trusterOf(trusted: readonly string[]): (addr: unknown) => boolean {
   };
 }
 
-function untrustworthy(value: unknown): TypeError {
+function invalidTrusted(value: unknown): TypeError {
   return new TypeError(
-    `Cannot serve: proxyProtocol.trusted has ${JSON.stringify(value)}, addresses as 10.1.2.3 or 10.0.0.0/8 are wanted`,
+    `Cannot serve: proxyProtocol.trusted has ${
+      JSON.stringify(value)
+    }, expected addresses such as 10.1.2.3 or 10.0.0.0/8`,
   );
 }

@@ -1,21 +1,24 @@
 /**
- * Where connections come from: `serve()` and what it can be told.
+ * `serve()` and its options: which listener and which handshake a server has.
  *
  * @module
  */
 
 import type { ChatServer, ConnServerOptions, Servable } from "./types.ts";
-import { type ConnListener, ConnServer, type Handshake } from "./conn_server.ts";
+import type { ConnListener } from "./accept_loop.ts";
+import { ConnServer } from "./conn_server.ts";
+import type { Handshake } from "./handshake.ts";
 import { listenUnix } from "./unix.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
 
-/** Where and how to serve. */
+/** Where to listen, and the limits of the server. */
 export interface ServeOptions extends ConnServerOptions {
-  /** The port to listen on; 0 is any free one, and `addr` tells which. This or `path` has to be given. */
+  /** The TCP port to listen on; 0 is any free one, which `addr` has. Required unless `path` is given. */
   port?: number;
   /**
-   * The socket in the file system to listen on instead; it is removed at the end. One that a dead server has left behind is taken over.
-   * Where another server listens, that is found out a moment later: `onError` is told an `AddrInUse`, and the server ends.
+   * The file of a Unix socket to listen on instead; it is removed at the end. A socket left behind by a dead server is
+   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
+   * ends.
    */
   path?: string;
   /**
@@ -25,54 +28,55 @@ export interface ServeOptions extends ConnServerOptions {
    */
   hostname?: string;
   /**
-   * How many connections the kernel holds while none is taken in; of a `path` it is the system's default.
+   * The most connections that the kernel keeps until they are accepted. Of a `path` it is the system's default.
    *
    * @default {511} as `Deno.listen`
    */
   tcpBacklog?: number;
   /**
-   * Share the port with other processes and workers that ask for the same: the kernel deals out the connections. On Linux, and
-   * with Deno's `--unstable-net` only.
+   * Whether to share the port with other processes and workers that set this. The kernel distributes the connections.
+   * Needs Linux and Deno's `--unstable-net`.
    *
    * @default {false}
    */
   reusePort?: boolean;
   /**
-   * The server's certificate in PEM, with those that lead to one that clients know: what comes is then TLS. A peer that
-   * ends without saying so in TLS has its chat ended with `UnexpectedEof`: what it said may have been cut off.
+   * The server's certificate chain in PEM. With it and `key` the server speaks TLS. When a peer ends without a TLS
+   * close_notify, its chat ends with an `UnexpectedEof`: data may have been cut off.
    */
   cert?: string;
   /** The private key of the certificate, in PEM. */
   key?: string;
   /**
-   * How long a TLS handshake may take, in milliseconds; then the connection is closed, and `onError` is told a `HandshakeTimeoutError`.
-   * (Deno 2.9 frees the socket of an unfinished handshake only when the peer ends it or goes on: denoland/deno#14547.)
+   * The time limit of a TLS handshake, in milliseconds. At the limit the connection is closed, and `onError` is called
+   * with a `HandshakeTimeoutError`. (Deno 2.9 frees the socket only when the peer ends or continues it:
+   * denoland/deno#14547.)
    *
    * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
    */
   handshakeTimeoutMs?: number;
   /**
-   * Connections come from proxies that say first, in the PROXY protocol (version 1 or 2), whose they are. The client's
-   * address is then the `remoteAddr` of the connection, and is what `maxConnectionsPerAddress` counts. A connection
-   * that does not begin with such a header, or comes from elsewhere, is closed, and `onError` is told a `ProxyHeaderError`.
-   * Not together with `cert`: the header comes before TLS begins, where the proxy does not end TLS itself.
+   * Accepts connections from proxies that first send a PROXY header (version 1 or 2). The client's address becomes the
+   * connection's `remoteAddr`, which `maxConnectionsPerAddress` counts. A connection without a valid header, or from
+   * another peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`: a header precedes TLS.
    */
   proxyProtocol?: ProxyProtocolOptions;
-  /** Called once with the address, when connections can come. */
+  /** Called once with the address, when the server listens. */
   onListen?: (addr: Deno.Addr) => void;
 }
 
 /**
- * Serves a chat on every connection that comes. A peer that resets while it waits, too many open files, a bug in one chat:
- * none of these ends the server.
+ * Listens, and runs a chat on each connection. The server survives connections that are reset before they are accepted,
+ * a lack of file descriptors, and errors in a chat.
  *
- * @param options Where, and how many.
- * @param accept Makes the chat for a connection; the server runs it. When it throws, that connection is closed.
+ * @param options Where to listen, and limits.
+ * @param accept Makes the chat of a connection; the server runs it. When it throws, `onError` is called and that
+ * connection is closed.
  * @returns The running server.
- * @throws {Deno.errors.AddrInUse} when the port is taken, and whatever else `Deno.listen` throws
- * @throws {RangeError} when a limit is no number, or too small
- * @throws {TypeError} when `proxyProtocol.trusted` is no list of addresses and no function, when `cert` and `key` are not a
- * certificate and its key, when `reusePort` is given without `--unstable-net`, and where options exclude each other
+ * @throws {Deno.errors.AddrInUse} when the port is in use, and whatever else `Deno.listen` throws
+ * @throws {RangeError} when a limit is not a number or too small
+ * @throws {TypeError} when options exclude each other, `reusePort` is set without `--unstable-net`, `cert` and `key`
+ * are not a certificate and its key, or `proxyProtocol.trusted` is neither a list of addresses nor a function
  *
  * @example
  * ```ts ignore
@@ -93,7 +97,7 @@ export interface ServeOptions extends ConnServerOptions {
  */
 export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servable): ChatServer {
   checkOptions(options);
-  const handshake = handshakeOf(options);
+  const handshake = handshakeFor(options);
   const listener = listen(options);
   const { onListen = () => {}, onError = console.error } = options;
   try {
@@ -104,7 +108,7 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
   }
   const server = new ConnServer(listener, options, accept, handshake);
   listener.ready?.then(() => onListen(listener.addr)).catch((error) => {
-    if (!(error instanceof Deno.errors.BadResource)) onError(error); // which tells that it was closed meanwhile
+    if (!(error instanceof Deno.errors.BadResource)) onError(error); // else it was closed meanwhile
     server.shutdown();
   });
   return server;
@@ -113,24 +117,24 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
 function listen(options: ServeOptions): ConnListener<Deno.Conn> {
   const { path, port, hostname, tcpBacklog, reusePort, cert, key } = options;
   if (path !== undefined) return listenUnix(path);
-  const where = {
+  const address = {
     port: port!,
     ...(hostname === undefined ? {} : { hostname }),
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
     ...(reusePort ? { reusePort } : {}),
   };
-  if (cert === undefined || key === undefined) return Deno.listen(where);
+  if (cert === undefined || key === undefined) return Deno.listen(address);
   try {
-    return Deno.listenTls({ ...where, cert, key });
+    return Deno.listenTls({ ...address, cert, key });
   } catch (error) {
     if (!(error instanceof Deno.errors.InvalidData) && !/KeyMismatch/.test(String(error))) throw error;
-    throw new TypeError("Cannot serve: cert and key are not what is wanted, a certificate and its key in PEM", {
+    throw new TypeError("Cannot serve: cert or key is invalid, expected a certificate and its key in PEM", {
       cause: error,
     });
   }
 }
 
-function handshakeOf({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions): Handshake<Deno.Conn> | undefined {
+function handshakeFor({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions): Handshake<Deno.Conn> | undefined {
   if (proxyProtocol !== undefined) return readProxyHeader(proxyProtocol);
   if (cert === undefined) return undefined;
   return {
@@ -147,26 +151,30 @@ function checkOptions(options: ServeOptions): void {
   checkAtLeast(1, { "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1 });
   checkAtLeast(0, { drainTimeoutMs });
   if ((port === undefined) === (path === undefined)) {
-    throw new TypeError("Cannot serve: port and path are both given or both left out, one of them is wanted");
+    throw new TypeError(
+      `Cannot serve: got ${port === undefined ? "neither port nor path" : "both port and path"}, expected one`,
+    );
   }
   if (cert !== undefined && path !== undefined) {
-    throw new TypeError("Cannot serve: cert and path are given, one of them is wanted");
+    throw new TypeError("Cannot serve: got both cert and path, expected one");
   }
-  if (options.reusePort && !("listenDatagram" in Deno)) { // which there is with that flag only
-    throw new TypeError("Cannot serve: reusePort is given without --unstable-net, both are wanted");
+  if (options.reusePort && !("listenDatagram" in Deno)) { // exists with that flag only
+    throw new TypeError("Cannot serve: got reusePort without --unstable-net, expected both");
   }
   if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError("Cannot serve: one of cert and key is given, both are wanted");
+    throw new TypeError(
+      `Cannot serve: got ${cert === undefined ? "key without cert" : "cert without key"}, expected both`,
+    );
   }
   if (cert !== undefined && proxyProtocol !== undefined) {
-    throw new TypeError("Cannot serve: cert and proxyProtocol are given, one of them is wanted");
+    throw new TypeError("Cannot serve: got both cert and proxyProtocol, expected one");
   }
 }
 
-function checkAtLeast(least: number, values: Record<string, number>): void {
+function checkAtLeast(min: number, values: Record<string, number>): void {
   for (const name in values) {
     const value = values[name]!;
-    if (typeof value === "number" && value >= least) continue;
-    throw new RangeError(`Cannot serve: ${name} is ${value}, ${least} or more is wanted`);
+    if (typeof value === "number" && value >= min) continue;
+    throw new RangeError(`Cannot serve: ${name} is ${value}, expected a number of at least ${min}`);
   }
 }

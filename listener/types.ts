@@ -1,92 +1,99 @@
 import type { Clock } from "../chat/clock.ts";
 
-/** What a server runs on each connection; an `AsyncChat` is one. What it counts goes into the server's `stats`. */
+/** What a server runs on each connection; an `AsyncChat` is one. Its counts are added to the server's `stats`. */
 export interface Servable {
-  /** Starts; fulfils when it is over. */
+  /** Starts. Fulfills when it has ended. */
   run(): Promise<void>;
-  /** Ends in good order. */
+  /** Starts a graceful close. */
   closeWhenDone(): void;
-  /** Ends now. */
+  /** Closes now. */
   close(reason?: Error): void;
   /** Bytes read so far. */
   readonly bytesReceived?: number;
   /** Bytes written so far. */
   readonly bytesSent?: number;
-  /** Frames that have ended so far. */
+  /** Frames received so far. */
   readonly framesReceived?: number;
-  /** Why it ended, if not in good order. */
+  /** The error that ended it; `undefined` after a normal end. */
   readonly closeReason?: Error | undefined;
 }
 
-/** What a server has seen since it began. */
+/** What a server has counted since it started. */
 export interface ServerStats {
-  /** Connections that were taken in, the refused ones not counted. */
+  /** Connections whose chat was started. */
   accepted: number;
-  /** Connections that were refused for `maxConnectionsPerAddress`. */
+  /** Connections rejected because of `maxConnectionsPerAddress`. */
   refused: number;
-  /** Connections that are open now. */
+  /** Connections with a running chat. */
   open: number;
-  /** Times that a connection could not be taken in, failed before its chat began, or had no chat made for it. */
+  /** Connections that failed before their chat started, and errors of the listener. */
   acceptErrors: number;
   /** Bytes read, on all connections. */
   bytesReceived: number;
   /** Bytes written, on all connections. */
   bytesSent: number;
-  /** Frames that have ended, on all connections. */
+  /** Frames received, on all connections. */
   framesReceived: number;
-  /** How many chats ended for what reason: by the name of the error, or "done". */
+  /** Chats that have ended, by the name of the error that ended them, or "done". */
   closes: Record<string, number>;
 }
 
-/** How many connections a server takes in, and what becomes of them. */
+/** The limits of a server, and where it reports errors. */
 export interface ConnServerOptions {
   /**
-   * At so many open connections no more are taken in: they wait in the kernel's backlog until one ends.
+   * The most connections at a time, those that are handshaking included. At the limit the server stops accepting:
+   * further connections wait in the kernel's backlog.
    *
    * @default {Infinity}
    */
   maxConnections?: number;
   /**
-   * At so many open connections from one address further ones are refused: told `refusal` and closed. Behind a proxy that
-   * does not tell its clients' addresses (`proxyProtocol`) it is useless: they all have the proxy's.
+   * The most connections at a time from one address. At the limit further ones are rejected: they are sent `refusal`
+   * and closed. Behind a proxy all connections have the proxy's address, unless `proxyProtocol` reveals the clients'.
    *
    * @default {Infinity}
    */
   maxConnectionsPerAddress?: number;
-  /** The last words to a connection that is refused, such as FTP's `421 Too many connections\r\n`; none by default. */
+  /**
+   * Sent to a rejected connection before closing it, such as FTP's `421 Too many connections\r\n`. At most 100 at a
+   * time are sent it; further ones are closed at once.
+   *
+   * @default {""} no refusal is sent
+   */
   refusal?: string | Uint8Array;
   /**
-   * How long `shutdown()` waits for chats to send their last words, in milliseconds, before it closes them.
+   * How long `shutdown()` waits for chats to end, in milliseconds, before it closes them.
    *
    * @default {10000}
    */
   drainTimeoutMs?: number;
-  /** When aborted, the server stops and closes its connections at once. For a stop in good order call `shutdown()`. */
+  /** Stops the server and closes all connections at once when it is aborted. For a graceful stop call `shutdown()`. */
   signal?: AbortSignal;
   /**
-   * Called when a connection could not be taken in, did not begin as it has to (`proxyProtocol`), or `accept` threw. The
-   * server goes on.
+   * Called when a connection fails before its chat starts. The server goes on. `accept` of the listener failed, or the
+   * handshake (TLS, `proxyProtocol`), or no chat could be made.
    *
    * @default {console.error}
    */
   onError?: (error: unknown) => void;
-  /** Where time comes from; a test passes its own. */
+  /** The source of time; tests pass their own. */
   clock?: Clock;
 }
 
-/** A server as `serve()` gives it. */
+/** A running server, as `serve()` returns it. */
 export interface ChatServer extends AsyncDisposable {
-  /** Where it listens. */
+  /** The address it listens on. */
   readonly addr: Deno.Addr;
-  /** Fulfils when the server has stopped and its last chat is over. Never rejects. */
+  /** Fulfills when the server has stopped and its last chat has ended. Never rejects. */
   readonly finished: Promise<void>;
-  /** How many connections are open. */
+  /** The number of connections with a running chat. */
   readonly connections: number;
-  /** What has happened so far, counted; a copy. */
+  /** What has been counted so far; a copy. */
   readonly stats: ServerStats;
   /**
-   * Stops in good order: takes in no more, has every chat send its last words (`closeWhenDone()`), closes after
-   * `drainTimeoutMs` those that are not done. A hook that never ends does not keep it from ending then.
+   * Shuts down gracefully: stops accepting, calls `closeWhenDone()` on every chat, and after `drainTimeoutMs` closes
+   * those that have not ended. It does not wait longer for a hook that is still pending then. Later calls change
+   * nothing.
    *
    * @returns `finished`.
    */

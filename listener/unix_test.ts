@@ -33,7 +33,7 @@ function exists(): boolean {
   }
 }
 
-/** Leaves a socket behind as a server does that was killed. */
+/** Leaves a stale socket behind, as a killed server does. */
 function leaveStale() {
   const script = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])";
   new Deno.Command("python3", { args: ["-c", script, path], stdin: "null" }).outputSync();
@@ -46,18 +46,21 @@ Deno.test({
   name: "serve() listens on a Unix socket, and removes it at the end",
   ignore: !allowed,
   async fn() {
-    let told: Deno.Addr | undefined;
-    const server = serve({ path, onListen: (addr) => told = addr }, accept);
-    assertEquals([told, server.addr], [{ transport: "unix", path }, { transport: "unix", path }]);
+    const listened: Deno.Addr[] = [];
+    const server = serve({ path, onListen: (addr) => listened.push(addr) }, accept);
+    assertEquals({ listened, addr: server.addr }, {
+      listened: [{ transport: "unix", path }],
+      addr: { transport: "unix", path },
+    });
     assertEquals(await ask(), "hello!\n");
     assertEquals(exists(), true);
     await server.shutdown();
-    assertEquals([exists(), server.stats.closes], [false, { done: 1 }]);
+    assertEquals({ exists: exists(), closes: server.stats.closes }, { exists: false, closes: { done: 1 } });
   },
 });
 
 Deno.test({
-  name: "serve() takes over a socket that a dead server has left behind",
+  name: "serve() replaces a stale socket, and leaves it alone when stopped before",
   ignore: !allowed || !canRun("python3"),
   async fn() {
     leaveStale();
@@ -72,14 +75,14 @@ Deno.test({
     assertEquals(exists(), false);
 
     leaveStale();
-    const stopped = serve({ path }, accept); // before it has found out
+    const stopped = serve({ path }, accept); // before it has found out that the socket is stale
     await stopped.shutdown();
     Deno.removeSync(path);
   },
 });
 
 Deno.test({
-  name: "serve() does not take a socket from a server that lives, nor a file that is none",
+  name: "serve() leaves the socket of a live server alone, and a file that is no socket",
   ignore: !allowed,
   async fn() {
     const first = serve({ path }, accept);
@@ -89,7 +92,7 @@ Deno.test({
     const second = serve({ path, onListen, onError: (error) => errors.push(error) }, accept);
     await second.finished;
     assertInstanceOf(errors[0], Deno.errors.AddrInUse);
-    assertEquals([errors.length, listens], [1, false]);
+    assertEquals({ errors: errors.length, listens }, { errors: 1, listens: false });
     assertEquals(await ask(), "hello!\n");
     await first.shutdown();
 
@@ -112,11 +115,11 @@ Deno.test({
   },
 });
 
-Deno.test("serve() wants a port or a path, and no TLS on a path", () => {
+Deno.test("serve() throws unless it gets either a port or a path, and for TLS on a path", () => {
   const refused: [ServeOptions, string][] = [
-    [{}, "port and path are both given or both left out, one of them is wanted"],
-    [{ port: 0, path: "x" }, "port and path are both given or both left out, one of them is wanted"],
-    [{ path: "x", cert: "x", key: "x" }, "cert and path are given, one of them is wanted"],
+    [{}, "got neither port nor path, expected one"],
+    [{ port: 0, path: "x" }, "got both port and path, expected one"],
+    [{ path: "x", cert: "x", key: "x" }, "got both cert and path, expected one"],
   ];
   for (const [options, problem] of refused) {
     assertThrows(() => serve(options, () => new Echo(memoryPair()[0])), TypeError, `Cannot serve: ${problem}`);
