@@ -48,10 +48,10 @@
  *   }
  * }
  *
- * const { conn } = scriptedConn(["5\nhel", "lo6\nwo", "rld!"]);
+ * const { conn } = scriptedConn(["5\nhel", "lo0\n6\nwo", "rld!"]);
  * const chat = new Blocks(conn);
  * await chat.run();
- * assertEquals(chat.blocks, ["hello", "world!"]);
+ * assertEquals(chat.blocks, ["hello", "", "world!"]); // a length of 0 is an empty frame
  * ```
  *
  * A client is the same class over a connection that you opened:

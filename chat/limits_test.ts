@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { AsyncChat, FrameTooLongError } from "../mod.ts";
-import { everyCut, memoryPair, scriptedConn } from "../testing/mod.ts";
-import { bytes, flushMicrotasks, Recorder } from "../tests/recorder.ts";
+import { AsyncChat, ChatTimeoutError, FrameTooLongError } from "../mod.ts";
+import { everyCut, FakeClock, memoryPair, scriptedConn } from "../testing/mod.ts";
+import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
 Deno.test("AsyncChat.frameTooLong() by default ends the chat with the error, exactly at the limit it is not called", async () => {
   for (const pieces of everyCut(bytes("12345\r\n123456"))) {
@@ -37,19 +37,78 @@ Deno.test('AsyncChat.setTerminator() with onTooLong "discard" drops the long fra
   }
 });
 
-Deno.test("AsyncChat bounds what is gathered over several frames, and in raw mode", async () => {
-  class Hoarder extends Recorder {
-    protected override foundTerminator() {}
+/** Takes no frame. A subclass hands its data to the default hook in one of the ways that there are. */
+class Hoarder extends Recorder {
+  readonly received: number[] = [];
+
+  protected override foundTerminator(): void {
+    this.events.push("frame");
   }
-  for (const [terminator, sent] of [["\n", "1\n2\n3\n4\n5\n6\n"], [null, "123456"]] as const) {
-    const { conn, written } = scriptedConn([sent]);
-    const chat = new Hoarder(conn, { maxFrameBytes: 5 });
-    chat.setTerminator(terminator);
-    await chat.run();
-    await written;
-    assertInstanceOf(chat.reasons[0], FrameTooLongError, String(terminator));
+  protected override frameTooLong(error: FrameTooLongError) {
+    this.received.push(error.received);
+    return super.frameTooLong(error);
   }
-});
+}
+
+class HoarderOfData extends Hoarder {
+  protected override collectIncomingData(data: Uint8Array) {
+    super.collectIncomingData(data);
+  }
+}
+
+class HoarderOfRanges extends Hoarder {
+  protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number) {
+    super.collectIncomingRange(buffer, start, end);
+  }
+}
+
+class HoarderLater extends Hoarder {
+  protected override async collectIncomingData(data: Uint8Array) {
+    await Promise.resolve();
+    super.collectIncomingData(data);
+  }
+}
+
+for (const Kind of [Hoarder, HoarderOfData, HoarderOfRanges, HoarderLater]) {
+  Deno.test(`AsyncChat collects raw data and frames not taken exactly up to the limit (${Kind.name})`, async () => {
+    const cases = [
+      [null, "123456789", []],
+      ["\n", "12\n34\n56\n7", ["frame", "frame"]],
+      [["\n", "\r\n"], "123\n456\n7", ["frame"]],
+    ] as const;
+    for (const [terminator, sent, before] of cases) {
+      for (const pieces of everyCut(bytes(sent))) {
+        const { conn, written } = scriptedConn(pieces);
+        const chat = new Kind(conn, { maxFrameBytes: 5 });
+        chat.setTerminator(terminator);
+        await chat.run();
+        await written;
+        const { events, received, closeReason } = chat;
+        assertEquals({ events, received }, {
+          events: ["connect", ...before, "too long 12345", "close"],
+          received: [6],
+        }, JSON.stringify({ terminator, pieces: pieces.map(text) }));
+        assertInstanceOf(closeReason, FrameTooLongError);
+      }
+    }
+  });
+
+  Deno.test(`AsyncChat discards the rest of a frame that exceeds what is collected (${Kind.name})`, async () => {
+    for (const pieces of everyCut(bytes("12\n3456\n7\n8"))) {
+      const { conn, written } = scriptedConn(pieces);
+      const chat = new Kind(conn);
+      chat.setTerminator("\n", { maxFrameBytes: 5, onTooLong: "discard" });
+      await chat.run();
+      await written;
+      const { events, received, closeReason } = chat;
+      assertEquals({ events, received, closeReason }, {
+        events: ["connect", "frame", "too long 12345", "frame", "eof 78", "close"],
+        received: [6],
+        closeReason: undefined,
+      }, JSON.stringify(pieces.map(text)));
+    }
+  });
+}
 
 Deno.test("AsyncChat does not bound raw data that a collector of your own streams on", async () => {
   let seen = 0;
@@ -67,14 +126,85 @@ Deno.test("AsyncChat does not bound raw data that a collector of your own stream
   assertEquals(seen, 10_000);
 });
 
-Deno.test("AsyncChat discards raw data beyond the limit until a terminator is set, when that is the policy", async () => {
-  const { conn, written } = scriptedConn(["123456789", "0123", "ab\r\n"]);
-  const chat = new Recorder(conn);
-  chat.setTerminator(null, { maxFrameBytes: 5, onTooLong: "discard" });
-  chat.onTooLong = () => chat.setTerminator("\r\n");
-  await chat.run();
-  await written;
-  assertEquals(chat.events, ["connect", "too long ", "frame 0123ab", "eof", "close"]);
+Deno.test("AsyncChat discards raw data beyond the limit, when that is the policy", async () => {
+  for (const pieces of everyCut(bytes("1234567890123"))) {
+    const { conn, written } = scriptedConn(pieces);
+    const chat = new Recorder(conn);
+    chat.setTerminator(null, { maxFrameBytes: 5, onTooLong: "discard" });
+    await chat.run();
+    await written;
+    assertEquals(chat.events, ["connect", "too long 12345", "eof", "close"], JSON.stringify(pieces.map(text)));
+  }
+});
+
+Deno.test("AsyncChat applies a terminator set in frameTooLong to the very next byte of raw data", async () => {
+  for (const override of [false, true]) {
+    for (const pieces of everyCut(bytes("1234567\r\nab\r\n"))) {
+      const { conn, written } = scriptedConn(pieces);
+      const chat = new (override ? HandsOver : Recorder)(conn);
+      chat.setTerminator(null, { maxFrameBytes: 5, onTooLong: "discard" });
+      chat.onTooLong = () => chat.setTerminator("\r\n");
+      await chat.run();
+      await written;
+      assertEquals(
+        chat.events,
+        ["connect", "too long 12345", "frame 67", "frame ab", "eof", "close"],
+        JSON.stringify(pieces.map(text)),
+      );
+    }
+  }
+});
+
+/** Counts nothing, and hands its data to the default hook: how most overrides end. */
+class HandsOver extends Recorder {
+  protected override collectIncomingData(data: Uint8Array) {
+    super.collectIncomingData(data);
+  }
+}
+
+Deno.test("AsyncChat.setTerminator() with a lower limit than what is collected reads no byte twice", async () => {
+  for (const onTooLong of ["close", "discard"] as const) {
+    for (const pieces of everyCut(bytes("12345\n6\n7\n"))) {
+      const { conn, written } = scriptedConn(pieces);
+      class Lower extends Hoarder {
+        protected override foundTerminator() {
+          super.foundTerminator();
+          if (this.framesReceived === 1) this.setTerminator("\n", { maxFrameBytes: 2, onTooLong });
+        }
+      }
+      const lower = new Lower(conn);
+      lower.setTerminator(6);
+      await lower.run();
+      await written;
+      const rest = onTooLong === "close" ? ["close"] : ["frame", "eof 7", "close"];
+      assertEquals(lower.events, ["connect", "frame", "too long 12345\n", ...rest], JSON.stringify(pieces.map(text)));
+    }
+  }
+});
+
+Deno.test("AsyncChat's frameTimeoutMs does not restart when collectIncomingData sets the terminator", async () => {
+  class Restless extends Recorder {
+    protected override collectIncomingData(data: Uint8Array) {
+      this.setTerminator("\r\n");
+      super.collectIncomingData(data);
+    }
+  }
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair();
+  const chat = new Restless(conn, { clock, frameTimeoutMs: 1_000 });
+  const over = chat.run();
+  let sent = 0;
+  for (; sent < 50 && chat.state === "open"; sent++) {
+    await peer.send("x").catch(() => {});
+    for (let step = 0; step < 10; step++) {
+      clock.advance(10);
+      await flushMicrotasks(10);
+    }
+  }
+  assertInstanceOf(chat.closeReason, ChatTimeoutError);
+  assertEquals({ kind: chat.closeReason.kind, inTime: sent >= 10 && sent <= 12 }, { kind: "frame", inTime: true });
+  peer.close();
+  await over;
 });
 
 Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark waits to be written", async () => {

@@ -261,7 +261,9 @@ Deno.test("AsyncChat refuses bad arguments at once, and says what was given and 
     [() => chat.setTerminator(-0.5), RangeError, "count is -0.5"],
     [() => chat.setTerminator(NaN), RangeError, "count is NaN"],
     [() => chat.setTerminator(Infinity), RangeError, "count is Infinity"],
-    [() => chat.setTerminator(65_537), RangeError, "count is 65537, limit is 65536"],
+    [() => chat.setTerminator(2 ** 53), RangeError, "count is 9007199254740992"],
+    [() => chat.setTerminator(""), TypeError, "expected one or more bytes, got none (raw is null)"],
+    [() => chat.setTerminator(new Uint8Array(0)), TypeError, "expected one or more bytes, got none (raw is null)"],
     [() => chat.setTerminator([]), TypeError, "got an empty list"],
     [() => chat.setTerminator(["\n", ""]), TypeError, "got a list with an empty member"],
     [() => chat.setTerminator([5] as never), TypeError, "got number"],
@@ -308,10 +310,16 @@ Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is
   await peer.send("x\r\n");
   await flushMicrotasks();
   assertEquals(text(chat.matchedTerminator!), "\r\n");
-  for (const raw of [0, "", new Uint8Array(0), null]) {
-    chat.setTerminator(raw);
-    assertEquals(chat.getTerminator(), null);
-  }
+  chat.setTerminator(null);
+  assertEquals(chat.getTerminator(), null);
+  chat.setTerminator(0);
+  assertEquals(chat.getTerminator(), 0);
+  await flushMicrotasks();
+  assertEquals({ terminator: chat.getTerminator(), last: chat.events.at(-1) }, { terminator: null, last: "frame " });
+  chat.setTerminator(65_537);
+  assertEquals(chat.getTerminator(), 65_537, "above the limit, and not refused yet");
+  await flushMicrotasks();
+  assertEquals(chat.events.slice(-2), ["too long ", "close"]);
   peer.close();
   await over;
 });

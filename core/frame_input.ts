@@ -150,26 +150,40 @@ export class FrameInput {
    * limit: then what fits is collected, and the rest of the last piece is taken back, so that it does not depend on the cuts.
    */
   collectRange(bytes: Uint8Array, start: number, end: number): FrameTooLongError | null {
-    const rest = this.#collector.length + end - start - this.#splitter.limit;
-    if (rest <= 0) {
+    const size = end - start;
+    const capacity = this.#capacity;
+    if (size <= capacity) {
       this.#collector.borrow(bytes, start, end);
       return null;
     }
-    if (start < end - rest) this.#collector.borrow(bytes, start, end - rest);
-    if (bytes === this.#buffer.filled && end === this.#splitter.pieceEnd) this.#splitter.takeBack(rest);
-    return this.#overflow();
+    if (capacity > 0) this.#collector.borrow(bytes, start, start + capacity);
+    return this.#overflow(bytes, end, size - capacity);
   }
 
-  /** Collects a copy of `data`. Returns an error when that exceeds the frame's limit: then what fits is collected. */
+  /** Collects a copy of `data`. At the limit as `collectRange`. */
   collect(data: Uint8Array): FrameTooLongError | null {
-    const allowed = this.#splitter.limit - this.#collector.length;
-    this.#collector.add(data.length <= allowed ? data : data.subarray(0, allowed));
-    return data.length <= allowed ? null : this.#overflow();
+    const { length } = data;
+    const capacity = this.#capacity;
+    if (length <= capacity) {
+      this.#collector.add(data);
+      return null;
+    }
+    if (capacity > 0) this.#collector.add(data.subarray(0, capacity));
+    return this.#overflow(data, length, length - capacity);
   }
 
-  #overflow(): FrameTooLongError {
-    const { limit } = this.#splitter;
-    return new FrameTooLongError(limit, limit + 1);
+  /** What may still be collected. More than the limit may be collected already, under a higher one. */
+  get #capacity(): number {
+    return Math.max(0, this.#splitter.limit - this.#collector.length);
+  }
+
+  /** Takes back the last `rest` bytes before `end` of `bytes`, if the last piece ends there. */
+  #overflow(bytes: Uint8Array, end: number, rest: number): FrameTooLongError {
+    const { filled } = this.#buffer;
+    const isPiece = bytes.buffer === filled.buffer &&
+      bytes.byteOffset + end === filled.byteOffset + this.#splitter.pieceEnd;
+    if (isPiece) this.#splitter.takeBack(rest);
+    return new FrameTooLongError(this.#splitter.limit, this.#collector.length + 1);
   }
 
   /** Whether anything is collected. */
