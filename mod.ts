@@ -82,7 +82,7 @@
  */
 
 export { AsyncChat } from "./chat.ts";
-export { ChatReader, type ChatReaderOptions, frames } from "./chat/chat_reader.ts";
+export { ChatReader, type ChatReaderOptions, frames, type ReadOptions } from "./chat/chat_reader.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
 export type { ChatState, Detached } from "./chat/types.ts";
 export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./listener/types.ts";

@@ -384,6 +384,7 @@ export class Connection implements Gate {
       bytesSent: this.bytesSent,
       outputPending: this.writer.pending,
       producing: this.writer.producing,
+      hookPending: this.#dispatcher.running !== null,
       inputEnded: this.lifecycle.inputEnded,
       closing: this.lifecycle.closing,
     }), (kind) => this.#timedOut(kind));

@@ -9,6 +9,7 @@ const quiet: ActivitySample = {
   bytesSent: 0,
   outputPending: false,
   producing: false,
+  hookPending: false,
   inputEnded: false,
   closing: false,
 };
@@ -112,6 +113,7 @@ Deno.test('TimeLimits.check() returns "close" for a silent producer after the pe
   assertEquals(expiries({ writeTimeoutMs: 30 }, writing), []);
   assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { producing: true })), []);
   assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { inputEnded: true })), []);
+  assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { ...silent, hookPending: true })), []);
 });
 
 Deno.test('TimeLimits.check() returns "close" when a closing chat is read too slowly', () => {
