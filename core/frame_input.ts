@@ -11,6 +11,8 @@ import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 
+const EMPTY = new Uint8Array(0);
+
 /** Turns received bytes into pieces and ends of frames, and collects data for the default hooks. */
 export class FrameInput {
   readonly #buffer: ReceiveBuffer;
@@ -208,7 +210,7 @@ export class FrameInput {
   // --------------------------------------------------------------- resets
 
   /** Returns a copy of the bytes that were received and not dispatched, and of those that were read ahead. */
-  unread(ahead: Uint8Array): Uint8Array {
+  unread(ahead = EMPTY): Uint8Array {
     return join(this.#waiting, ahead);
   }
 
