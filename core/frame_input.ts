@@ -11,7 +11,7 @@ import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Turns received bytes into pieces and ends of frames, and collects data for the default hooks. */
 export class FrameInput {
