@@ -1,4 +1,3 @@
-import { concat } from "@std/bytes/concat";
 import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
@@ -205,7 +204,7 @@ export class Connection implements Gate {
     this.#checkBetweenReads("detach");
     const unsent = this.writer.takeUnsent();
     const { conn, bytes } = this.#readLoop.release();
-    const unread = concat([this.input.unread(), bytes]);
+    const unread = this.input.unread(bytes);
     this.apply(this.lifecycle.detach());
     return { conn, unread, unsent };
   }
@@ -340,7 +339,7 @@ export class Connection implements Gate {
   async #upgrade(upgrade: TlsUpgrade): Promise<void> {
     const { writer, signal, clock } = this;
     const { conn, bytes } = this.#readLoop.release();
-    const unread = concat([this.input.unread(), bytes]);
+    const unread = this.input.unread(bytes);
     this.input.restart();
     this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
     this.#plainWriter = writer;
