@@ -9,7 +9,7 @@ const NOT_QUEUED = { pushed: false, produced: false };
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
 
-Deno.test("AsyncChat.run() calls handleConnect, dispatches the frames, calls handleEof and handleClose", async () => {
+Deno.test("AsyncChat.run() calls handleConnect, the hooks of frames, handleEof and handleClose", async () => {
   for (const pieces of everyCut(bytes("a\r\n\r\nb\r\n"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn);

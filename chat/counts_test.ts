@@ -34,7 +34,7 @@ function inFrames(chat: Recorder, terminators: Terminator[]): void {
 
 // -------------------------------------------------------------------------------------------------------- a count of 0
 
-Deno.test("AsyncChat.setTerminator(0) in handleConnect completes an empty frame before the first read", async () => {
+Deno.test("AsyncChat.setTerminator(0) in handleConnect completes a frame before the first read", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onConnect = () => chat.setTerminator(0);
@@ -115,7 +115,7 @@ Deno.test("AsyncChat.setTerminator(0) from outside completes its frame while a r
   await over;
 });
 
-Deno.test("AsyncChat.setTerminator(0) 1,000 times in foundTerminator calls no other hook until close()", async () => {
+Deno.test("AsyncChat.setTerminator(0) in every foundTerminator calls no other hook until close()", async () => {
   const { conn, written } = scriptedConn(["a\r\n"]);
   const chat = new Recorder(conn);
   chat.onFrame = () => chat.framesReceived < 1000 ? chat.setTerminator(0) : chat.close();

@@ -47,7 +47,7 @@ const scripts: Script[] = [
     frames: (read) =>
       [[0, 3], [3, 6], [6, 10], [10, 14]].filter(([, e]) => e! <= read.length).map(([b, e]) => read.slice(b, e)),
   },
-  { name: "raw", terminators: [null], sent: "whatever comes", frames: () => [] },
+  { name: "raw", terminators: [null], sent: "raw bytes only", frames: () => [] },
 ];
 
 /** Answers each frame, with a push or a producer; closes after "quit". */
