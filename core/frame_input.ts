@@ -151,14 +151,13 @@ export class FrameInput {
    * limit: then what fits is collected, and the rest of the last piece is taken back, so that it does not depend on the cuts.
    */
   collectRange(bytes: Uint8Array, start: number, end: number): FrameTooLongError | null {
-    const size = end - start;
-    const capacity = this.#capacity;
-    if (size <= capacity) {
+    if (end - start <= this.#splitter.limit - this.#collector.length) {
       this.#collector.borrow(bytes, start, end);
       return null;
     }
-    if (capacity > 0) this.#collector.borrow(bytes, start, start + capacity);
-    return this.#overflow(bytes, end, size - capacity);
+    const fitting = start + this.#capacity;
+    if (fitting > start) this.#collector.borrow(bytes, start, fitting);
+    return this.#overflow(bytes, end, end - fitting);
   }
 
   /** Collects a copy of `data`. At the limit as `collectRange`. */
