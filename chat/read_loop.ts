@@ -63,9 +63,9 @@ export class ReadLoop {
         continue;
       }
       try {
+        this.#pending = true; // also in a pause: input was dropped, so detach() would give a stream with a gap
         if (this.#lingerBytes > MAX_LINGER_BYTES + this.#connection.bytesSent) await this.#pause();
         if (lifecycle.closed) return;
-        this.#pending = true;
         // Input that is dropped has space of its own: a hook that is pending may still use the receive buffer.
         const into = lifecycle.closing ? this.#dropBuffer ??= new ReceiveBuffer(DROP_BYTES) : this.#input;
         if (this.#ahead !== null) this.#receivedAhead(await this.#ahead.take());

@@ -55,6 +55,7 @@ export class FrameOracle {
   #after: Framing | null = null; // in force after a discarded frame
   #frameBytes = 0;
   #refusedLimit = 0;
+  #isChanged = false; //   the terminator, after the frame had begun
   #found: string | null = null; // the terminator behind the last data
   #foundGone = false; //   its bytes were discarded
   #frameStart = 0;
@@ -102,7 +103,14 @@ export class FrameOracle {
 
   set(framing: Framing): void {
     if (this.discarding && !this.isRaw) this.#after = framing;
-    else this.#begin(framing);
+    else {
+      // A change in a frame that has begun does not restart its clock.
+      const [start, time] = [this.#frameStart, this.#frameTime];
+      const isBegun = !this.isRaw && (this.#isPlain || this.#frameBytes > 0 || this.#isChanged);
+      this.#begin(framing);
+      this.#isChanged = isBegun;
+      if (isBegun) [this.#frameStart, this.#frameTime] = [start, time];
+    }
   }
 
   /** The chat has read `count` more bytes, or the end. */
@@ -220,7 +228,7 @@ export class FrameOracle {
     this.remaining = framing.count;
     this.#frameBytes = 0;
     this.#found = null;
-    this.#foundGone = this.discarding = false;
+    this.#foundGone = this.discarding = this.#isChanged = false;
     if (framing.count === 0) this.#found = ""; // complete at once
     this.#frameStart = this.at;
     this.#frameTime = this.#now();

@@ -74,6 +74,7 @@ export abstract class Harness {
   isDetached = false;
   readonly reasons = new Set<unknown>(); // that the end may have
   readonly flushes: { id: number; settled: boolean }[] = [];
+  usesSignal = false; //     so that a reset is noticed while a hook waits
   signal: AbortSignal | null = null;
   #toSend = "";
   #isSending = false;
@@ -218,6 +219,7 @@ export abstract class Harness {
         this.#flush();
         break;
       case "signal":
+        this.usesSignal = true;
         this.signal ??= this.chat.signal;
         this.faults.equal(this.chat.signal, this.signal, "there is one signal");
         break;

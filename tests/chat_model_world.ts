@@ -30,14 +30,14 @@ export class World extends Harness {
     super(config);
     const { mode, options, limits, unread } = config;
     this.conn.beforeRead = (size) => {
-      if (this.chat.state === "closing") return false; // to be dropped
       this.takeAhead();
+      if (this.chat.state === "closing") return false; // to be dropped
       this.faults.equal(
         this.chat.bytesReceived,
         this.conn.bytesRead,
         "what was read ahead is taken in before more is read",
       );
-      if (this.parked !== null && this.signal !== null) {
+      if (this.parked !== null && this.usesSignal) {
         this.faults.expect(size <= 1024, "at most 1024 bytes are read ahead", size);
         return true;
       }
@@ -334,7 +334,7 @@ export class World extends Harness {
     faults.equal(conn.ahead, null, "what was read ahead is taken in");
     if (state === "closing") return;
     faults.expect(!conn.inputEnded || this.#eofCalled, "handleEof is called");
-    input.complete();
+    if (!this.#eofCalled) input.complete();
     const terminator = chat.getTerminator();
     const shown = Array.isArray(terminator) ? terminator.map(text).toSorted().join("|") : terminator;
     faults.equal(
