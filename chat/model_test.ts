@@ -214,7 +214,14 @@ const commands = fc.commands([
   ),
 ], { maxCommands: 40, size: "max" });
 
-const RUN = Deno.env.get("SEED") ? { seed: Number(Deno.env.get("SEED")), numRuns: Number(Deno.env.get("RUNS")), endOnFailure: !!Deno.env.get("FAST") } : {};
+const RUN = Deno.env.get("SEED")
+  ? {
+    seed: Number(Deno.env.get("SEED")),
+    numRuns: Number(Deno.env.get("RUNS")),
+    endOnFailure: !!Deno.env.get("FAST"),
+    ...(Deno.env.get("AT") ? { path: Deno.env.get("AT")! } : {}),
+  }
+  : {};
 
 Deno.test("AsyncChat agrees with its model in random interleavings of its owner and its peer", async () => {
   const printed: unknown[] = [];

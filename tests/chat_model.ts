@@ -106,7 +106,7 @@ export class FrameOracle {
     else {
       // A change in a frame that has begun does not restart its clock.
       const [start, time] = [this.#frameStart, this.#frameTime];
-      const isBegun = !this.isRaw && (this.#isPlain || this.#frameBytes > 0 || this.#isChanged);
+      const isBegun = !this.isRaw && (this.#isPlain || this.#frameBytes > 0 || this.read > this.at || this.#isChanged);
       this.#begin(framing);
       this.#isChanged = isBegun;
       if (isBegun) [this.#frameStart, this.#frameTime] = [start, time];

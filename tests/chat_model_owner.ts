@@ -104,6 +104,12 @@ export abstract class Harness {
     return this.allActivity !== this.seenActivity;
   }
 
+  /** Whether so much input was dropped that reads are paced. */
+  get isPausing(): boolean {
+    return this.chat.state === "closing" && this.conn.ends === 1 &&
+      this.conn.bytesRead - this.conn.bytesReadAtEnd > 65_536 + this.chat.bytesSent;
+  }
+
   /** Bytes that were read ahead count once the chat has taken them in. */
   takeAhead(): void {
     const { ahead } = this.conn;
@@ -348,7 +354,7 @@ export abstract class Harness {
     const { chat, conn, input, output } = this;
     const { state } = chat;
     const isSending = output.inflight !== null || output.items.some(({ done }) => !done);
-    const mustThrow = (conn.reading && !conn.isReadingAhead) || output.inflight !== null ||
+    const mustThrow = (conn.reading ? !conn.isReadingAhead : this.isPausing) || output.inflight !== null ||
       (isSending && conn.lostError === undefined);
     try {
       const { conn: given, unread, unsent } = chat.detach();
