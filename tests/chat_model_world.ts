@@ -316,6 +316,10 @@ export class World extends Harness {
     if (isSealed && !isLost) {
       faults.expect(isWriting || conn.ends === 1, "our side is ended after the last byte");
     } else if (!isSealed) faults.equal(conn.ends, 0, "our side is ended on demand alone");
+    if (parked !== null && this.usesSignal && state === "open" && !isLost) {
+      const isWatching = conn.reading || conn.inputEnded || conn.ahead !== null || conn.readError !== undefined;
+      faults.expect(isWatching, "a read is made ahead while a hook waits");
+    }
     if (parked !== null) return;
     if (state === "closing" && conn.ends === 1) {
       faults.expect(!conn.inputEnded, "the chat ends when both sides have");
