@@ -1,5 +1,5 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { FrameTooLongError } from "../core/errors.ts";
+import type { FrameTooLongError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 import { Dispatcher, type Gate } from "./dispatcher.ts";
