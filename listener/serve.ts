@@ -9,6 +9,7 @@ import type { ChatServer, ConnServerOptions, Servable } from "./types.ts";
 import type { ConnListener } from "./accept_loop.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { Handshake } from "./handshake.ts";
+import { listenTcp } from "./loopback.ts";
 import { closeQuietly } from "./rejection.ts";
 import { listenUnix } from "./unix.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
@@ -24,7 +25,8 @@ export interface ServeOptions extends ConnServerOptions {
    */
   path?: string;
   /**
-   * The address to listen on.
+   * The address to listen on. `localhost` is both 127.0.0.1 and ::1, on one port; one that the machine lacks, or that
+   * is not permitted, is left out. `::` is every address, IPv4 included.
    *
    * @default {"0.0.0.0"} every IPv4 address of the machine, as `Deno.listen`
    */
@@ -128,9 +130,9 @@ function listen(options: ServeOptions): ConnListener<Deno.Conn> {
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
     ...(reusePort ? { reusePort } : {}),
   };
-  if (cert === undefined || key === undefined) return Deno.listen(address);
+  if (cert === undefined || key === undefined) return listenTcp(address, (at) => Deno.listen(at));
   try {
-    return Deno.listenTls({ ...address, cert, key });
+    return listenTcp(address, (at) => Deno.listenTls({ ...at, cert, key }));
   } catch (error) {
     if (!(error instanceof Deno.errors.InvalidData) && !/KeyMismatch/.test(String(error))) throw error;
     throw new TypeError("Cannot serve: cert or key is invalid, expected a certificate and its key in PEM", {
