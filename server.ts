@@ -55,7 +55,7 @@ function readFlags(): Flags {
   try {
     return parseFlags(Deno.args);
   } catch (error) {
-    console.error(`Cannot start: ${(error as Error).message.split(". ")[0]} (--help lists the options)`);
+    console.error(`Cannot start: ${(error as Error).message.split(/\.\s/)[0]} (--help lists the options)`);
     Deno.exit(1);
   }
 }
