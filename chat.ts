@@ -298,6 +298,11 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.lifecycle.reason;
   }
 
+  /** Whether a hook is pending or output is queued. A server that is full closes no busy chat. */
+  get busy(): boolean {
+    return this.#connection.busy;
+  }
+
   /** Bytes read so far. */
   get bytesReceived(): number {
     return this.#connection.bytesReceived;

@@ -1,7 +1,6 @@
 import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
-import { isPromiseLike } from "../core/is_promise_like.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
 import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
 import type { TimeoutKind } from "../core/time_limits.ts";
@@ -20,6 +19,7 @@ import { noTerminator, ReadLoop } from "./read_loop.ts";
 import { watchTimeLimits } from "./timeouts.ts";
 import { startTls } from "./tls_upgrade.ts";
 import { type ChatState, type Detached, PUBLIC_STATE } from "./types.ts";
+import { watch } from "./watch.ts";
 import { Writer } from "./writer.ts";
 
 /** How long a closing chat waits for the peer to end its side: the lingering close of gunicorn and Apache. */
@@ -248,6 +248,10 @@ export class Connection implements Gate {
     return PUBLIC_STATE[this.lifecycle.phase];
   }
 
+  get busy(): boolean {
+    return this.lifecycle.hookPending || this.writer.pending;
+  }
+
   get bytesReceived(): number {
     return this.#readLoop.bytesReceived;
   }
@@ -397,9 +401,4 @@ export class Connection implements Gate {
       this.close(error);
     }
   }
-}
-
-/** Takes care of the promise that a callback may return, also where its type says that it returns nothing. */
-function watch(result: unknown, onRejected: (error: unknown) => void): void {
-  if (isPromiseLike(result)) result.then(undefined, onRejected);
 }
