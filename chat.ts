@@ -75,7 +75,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param data A view of the receive buffer, valid until the hook returns or its promise settles. Copy it to keep it.
    */
   protected collectIncomingData(data: Uint8Array): void {
-    this.#connection.collect(data);
+    this.#connection.dispatcher.collect(data);
   }
 
   /**
@@ -89,7 +89,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (this.collectIncomingData !== AsyncChat.prototype.collectIncomingData) {
       return this.collectIncomingData(buffer.subarray(start, end)); // maybe a promise
     }
-    this.#connection.collectRange(buffer, start, end);
+    this.#connection.dispatcher.collectRange(buffer, start, end);
   }
 
   /**
@@ -275,10 +275,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.startTls(upgrade);
   }
 
-  /**
-   * Aborted when the connection is lost or the chat has ended, with the error if there is one: for a hook that waits. While a
-   * hook is pending that has used it, up to 1 KiB is read ahead, so that a reset is noticed.
-   */
+  /** Aborted, with the error if there is one, when the connection is lost or the chat has ended: for a hook that waits. */
   get signal(): AbortSignal {
     return this.#connection.hookSignal;
   }
@@ -315,7 +312,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** Frames dispatched so far. */
   get framesReceived(): number {
-    return this.#connection.framesReceived;
+    return this.#connection.dispatcher.framesReceived;
   }
 
   /** Calls `closeWhenDone()`, and waits until the chat has ended. */

@@ -108,6 +108,7 @@ export {
   UnreadPlaintextError,
 } from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
-export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/frame_splitter.ts";
+export { findPrefixAtEnd } from "./core/find_prefix_at_end.ts";
+export type { Terminator, TooLongPolicy } from "./core/frame_splitter.ts";
 export { serve, type ServeOptions } from "./listener/serve.ts";
 export type { ProxyProtocolOptions } from "./listener/proxy_protocol.ts";
