@@ -9,8 +9,7 @@ import type { Terminator } from "./core/frame_splitter.ts";
 import type { ProducerLike } from "./core/producer.ts";
 
 /**
- * Reads a connection as frames and calls a hook for each. Subclass it, set a terminator, and override `foundTerminator`;
- * `run()` starts it.
+ * Reads a connection as frames and calls a hook for each. Subclass it, set a terminator, and override `foundTerminator`.
  *
  * Hooks may be async. They are called one at a time: while a hook's promise is pending, no other is called and nothing is
  * read. A hook that throws ends its own chat and no other. `handleClose` is called last, exactly once, however the chat ends.
@@ -26,13 +25,11 @@ import type { ProducerLike } from "./core/producer.ts";
  *     this.setTerminator("\r\n");
  *   }
  *   protected override foundTerminator() {
- *     const line = this.takeText();
- *     if (line === "quit") return this.closeWhenDone();
- *     this.push(`${line.toUpperCase()}!\r\n`);
+ *     this.push(`${this.takeText().toUpperCase()}!\r\n`);
  *   }
  * }
  *
- * const { conn, written } = scriptedConn(["hello\r\nquit\r\n"]);
+ * const { conn, written } = scriptedConn(["hello\r\n"]);
  * await new Shout(conn).run();
  * assertEquals(await written, "HELLO!\r\n");
  * ```
@@ -56,8 +53,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Starts the chat. Later calls return the same promise.
    *
    * @returns A promise that fulfills after `handleClose`. It never rejects: errors reach `handleClose`.
-   * @throws {TypeError} when no terminator is set and `handleConnect` is not overridden. (When an override sets none either,
-   * `handleError` is called with that error and the chat ends.)
+   * @throws {TypeError} when no terminator is set and `handleConnect` is not overridden; when it sets none, see `handleError`
    */
   run(): Promise<void> {
     return this.#connection.run();
