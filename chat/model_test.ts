@@ -214,15 +214,6 @@ const commands = fc.commands([
   ),
 ], { maxCommands: 40, size: "max" });
 
-const RUN = Deno.env.get("SEED")
-  ? {
-    seed: Number(Deno.env.get("SEED")),
-    numRuns: Number(Deno.env.get("RUNS")),
-    endOnFailure: !!Deno.env.get("FAST"),
-    ...(Deno.env.get("AT") ? { path: Deno.env.get("AT")! } : {}),
-  }
-  : {};
-
 Deno.test("AsyncChat agrees with its model in random interleavings of its owner and its peer", async () => {
   const printed: unknown[] = [];
   const { log, error } = console;
@@ -237,7 +228,7 @@ Deno.test("AsyncChat agrees with its model in random interleavings of its owner 
         await world.finish();
         if (printed.length > 0) throw new Error("The library prints nothing", { cause: printed.splice(0) });
       }),
-      { numRuns: 3_000, ...RUN },
+      { numRuns: 3_000 },
     );
   } finally {
     Object.assign(console, { log, error });
