@@ -20,6 +20,7 @@ const MAX_COMMAND_BYTES = 2_048; //   RFC 5321 requires 512, extensions more
 const MAX_LINE_BYTES = 1_000; //      RFC 5321, 4.5.3.1.6, with CR LF
 const MAX_RECIPIENTS = 1_000; //      as in Postfix
 const MAX_CONNECTIONS = 50; //        each may hold a mail in memory
+const LINES_PER_TURN = 16_384; //      then it is the turn of others: 5 ms of work
 const [LF, CR, DOT, QUOTE] = [0x0a, 0x0d, 0x2e, 0x3e];
 
 class SmtpSink extends AsyncChat {
@@ -31,6 +32,7 @@ class SmtpSink extends AsyncChat {
   #mail: Uint8Array | null = null; // the current one, as in the file
   #length = 0; // its bytes so far
   #size = 0; //   its bytes as sent
+  #lines = 0;
   #fault = "";
 
   constructor(conn: Deno.Conn, mbox: string, tls: ReturnType<typeof serverTls> | null) {
@@ -121,6 +123,7 @@ class SmtpSink extends AsyncChat {
     if (this.#size > MAX_MAIL_BYTES) this.#fault ||= "552 5.3.4 Too much mail";
     if (this.#fault !== "") this.#mail = new Uint8Array();
     else this.#append(line[0] === DOT ? line.subarray(1) : line);
+    if (++this.#lines % LINES_PER_TURN === 0) return new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   /** Appends a line of the mail. Quotes a "From " in it. */
