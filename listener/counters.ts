@@ -18,10 +18,10 @@ export class Counters {
     this.#total[event]++;
   }
 
-  /** Counts a chat that has ended. */
-  chatEnded(chat: Servable): void {
+  /** Counts a chat that has ended, or was abandoned for a reason. */
+  chatEnded(chat: Servable, abandoned?: Error): void {
     addCounts(this.#total, chat);
-    const reason = chat.closeReason?.name ?? "done";
+    const reason = (chat.closeReason ?? abandoned)?.name ?? "done";
     this.#total.closes[reason] = (this.#total.closes[reason] ?? 0) + 1;
   }
 

@@ -20,7 +20,7 @@ export interface Handshake<Conn> {
 export class Handshakes<Conn extends ChatConn> {
   readonly #handshake: Handshake<Conn>;
   readonly #clock: Clock;
-  readonly #pending = new Set<Conn>();
+  readonly #pending = new Map<Conn, (reason: Error) => void>(); // oldest first
 
   constructor(handshake: Handshake<Conn>, clock: Clock) {
     this.#handshake = handshake;
@@ -45,25 +45,34 @@ export class Handshakes<Conn extends ChatConn> {
    */
   async run(conn: Conn): Promise<void> {
     const { name, timeoutMs } = this.#handshake;
-    let timeout: HandshakeTimeoutError | undefined;
-    const cancel = this.#clock.after(timeoutMs, () => {
-      timeout = new HandshakeTimeoutError(name, timeoutMs);
+    let reason: Error | undefined;
+    const end = (error: Error) => {
+      reason ??= error;
       closeQuietly(conn); // a pending read or TLS handshake rejects
-    });
-    this.#pending.add(conn);
+    };
+    const cancel = this.#clock.after(timeoutMs, () => end(new HandshakeTimeoutError(name, timeoutMs)));
+    this.#pending.set(conn, end);
     try {
       await this.#handshake.run(conn);
     } catch (error) {
-      throw timeout ?? error;
+      throw reason ?? error;
     } finally {
       this.#pending.delete(conn);
       cancel();
     }
-    if (timeout !== undefined) throw timeout; // it was completed in the very turn of the limit
+    if (reason !== undefined) throw reason; // it was completed in the very turn of the limit
   }
 
   /** Closes the connections of those that are pending: their `run` rejects. */
   close(): void {
-    for (const conn of this.#pending) closeQuietly(conn);
+    for (const conn of this.#pending.keys()) closeQuietly(conn);
+  }
+
+  /** Closes the oldest that is pending: its `run` rejects with the reason. */
+  closeOldest(reason: Error): void {
+    for (const [conn, end] of this.#pending) {
+      this.#pending.delete(conn);
+      return end(reason);
+    }
   }
 }

@@ -1,15 +1,24 @@
+import { listenTcp } from "../listener/loopback.ts";
 import type { ServerStats } from "../listener/types.ts";
 
-/** The message that starts a worker. */
-export interface WorkerConfig {
+/** Where a worker listens, and its limits. */
+export interface WorkerOptions {
   port: number;
   hostname: string;
+  maxConnections?: number;
+  maxConnectionsPerAddress?: number;
+}
+
+/** The message that starts a worker. */
+export interface WorkerConfig extends WorkerOptions {
   /** Whether to report each answer. */
   verbose: boolean;
 }
 
-/** A message from a worker: ready, a line for the log, its counts after the end, or why it cannot serve. */
-export type WorkerReport = "listening" | { line: string } | { stats: ServerStats } | { problem: string };
+/** A message from a worker: ready, a line for the log, one for errors, its counts after the end, or why it cannot serve. */
+export type WorkerReport = "listening" | { line: string } | { error: string } | { stats: ServerStats } | {
+  problem: string;
+};
 
 /** A greeter on several cores. */
 export interface GreeterWorkers {
@@ -24,23 +33,25 @@ export interface GreeterWorkers {
  * Serves the greeter on `count` threads. The kernel distributes the connections over them.
  *
  * @param count The number of workers; each has its own event loop.
- * @param address The port and the address to listen on.
+ * @param options Where to listen, and the limits of each worker.
+ * @param onError Called with one line for each error.
  * @param onAnswer Called with one line for each answered request.
  * @throws {Error} when workers cannot share a port here, or `--allow-read` is missing
  * @throws {Deno.errors.AddrInUse} when the port is in use; other errors of `Deno.listen` pass through
  */
 export async function serveInWorkers(
   count: number,
-  { port, hostname }: { port: number; hostname: string },
+  options: WorkerOptions,
+  onError: (line: string) => void,
   onAnswer?: (line: string) => void,
 ): Promise<GreeterWorkers> {
   checkPlatform();
   // A listener with reusePort would share a port that another program has opened with it.
-  const probe = Deno.listen({ port, hostname });
-  const { addr } = probe;
+  const probe = listenTcp({ port: options.port, hostname: options.hostname }, (at) => Deno.listen(at));
+  const addr = probe.addr as Deno.NetAddr;
   probe.close();
-  const config: WorkerConfig = { port: addr.port, hostname, verbose: onAnswer !== undefined };
-  const workers = Array.from({ length: count }, () => start(config, onAnswer));
+  const config: WorkerConfig = { ...options, port: addr.port, verbose: onAnswer !== undefined };
+  const workers = Array.from({ length: count }, () => start(config, onError, onAnswer));
   const finished = Promise.all(workers.map(({ finished }) => finished)).then((all) => all.reduce(sum));
   finished.catch(() => {}); // reported by the next line, or to the caller who awaits it
   await Promise.race([Promise.all(workers.map(({ listening }) => listening)), finished]);
@@ -61,13 +72,18 @@ function checkPlatform(): void {
   throw new Error("workers need --allow-read");
 }
 
-function start(config: WorkerConfig, onAnswer: ((line: string) => void) | undefined) {
+function start(
+  config: WorkerConfig,
+  onError: (line: string) => void,
+  onAnswer: ((line: string) => void) | undefined,
+) {
   const worker = new Worker(SCRIPT, { type: "module" });
   const listening = Promise.withResolvers<void>();
   const finished = Promise.withResolvers<ServerStats>();
   worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
     if (data === "listening") return listening.resolve();
     if ("line" in data) return onAnswer?.(data.line);
+    if ("error" in data) return onError(data.error);
     worker.terminate();
     if ("stats" in data) finished.resolve(data.stats);
     else finished.reject(new Error(data.problem));

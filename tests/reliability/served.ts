@@ -59,9 +59,10 @@ function serveBare(): Pick<ChatServer, "addr" | "shutdown"> & { readonly stats: 
       bareEcho(conn).then(() => stats.open--);
     }
   })();
-  const shutdown = () => {
+  const shutdown = async () => {
     listener.close();
-    return finished;
+    await finished;
+    return { cut: 0 };
   };
   return { addr: listener.addr, stats, shutdown };
 }
