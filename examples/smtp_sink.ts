@@ -59,7 +59,7 @@ class SmtpSink extends AsyncChat {
 
   #command(line: string): unknown {
     const [, verb, rest = ""] = /^([A-Za-z]{4,8})(?: (.*))?$/.exec(line) ?? [];
-    if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: printable ASCII is wanted\r\n");
+    if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: expected printable ASCII\r\n");
     switch (verb?.toUpperCase()) {
       case "HELO":
         [this.#helo, this.#from] = [rest, null];
@@ -78,14 +78,14 @@ class SmtpSink extends AsyncChat {
         const [, from, parameters] = /^FROM: ?<([^<> ]*)>((?: [A-Z0-9=-]+)*)$/i.exec(rest) ?? [];
         const size = Number(/ SIZE=([0-9]{1,20})\b/i.exec(parameters ?? "")?.[1] ?? 0);
         if (this.#helo === "") return this.push("503 5.5.1 EHLO first\r\n");
-        if (from === undefined) return this.push("501 5.5.4 MAIL FROM:<address> is wanted\r\n");
+        if (from === undefined) return this.push("501 5.5.4 Expected MAIL FROM:<address>\r\n");
         if (size > MAX_MAIL_BYTES) return this.push("552 5.3.4 Too much mail\r\n");
         [this.#from, this.#recipients] = [from, 0];
         return this.push("250 2.1.0 Ok\r\n");
       }
       case "RCPT":
         if (this.#from === null) return this.push("503 5.5.1 MAIL first\r\n");
-        if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
+        if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 Expected RCPT TO:<address>\r\n");
         if (this.#recipients === MAX_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
         this.#recipients++;
         return this.push("250 2.1.5 Ok\r\n");
