@@ -105,6 +105,13 @@ Deno.test("ReadAhead.hand() of a pending read gives all its bytes at once to a l
   assertEquals([await readText(handed, 10), await readText(handed, 10)], ["0123", "later"]);
 });
 
+Deno.test("ReadAhead.hand() of a pending read of 0 bytes is not the end", async () => {
+  const { conn, ahead } = started();
+  const handed = ahead.hand(conn);
+  conn.receive("");
+  assertEquals([await readText(handed, 10), await readText(handed, 10)], ["", "later"]);
+});
+
 Deno.test("ReadAhead.hand() of a pending read passes on its end and its failure", async () => {
   const ended = started();
   const atEnd = ended.ahead.hand(ended.conn);
