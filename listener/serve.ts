@@ -20,7 +20,7 @@ export interface ServeOptions extends ConnServerOptions {
   port?: number;
   /**
    * The file of a Unix socket to listen on instead; it is removed at the end. A socket left behind by a dead server is
-   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
+   * replaced, which needs access to a lock file beside it, `<path>.lock`; that file stays. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
    * ends.
    */
   path?: string;
