@@ -28,6 +28,8 @@ export interface ServerStats {
   refused: number;
   /** Connections with a running chat. */
   open: number;
+  /** Connections without a chat: their handshake is pending, or timed out and their file is not free yet. */
+  handshaking: number;
   /** Connections that failed before their chat started, and errors of the listener. */
   acceptErrors: number;
   /** Bytes read, on all connections. */
