@@ -233,7 +233,10 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
 
   async shutdown(): Promise<ShutdownResult> {
     if (this.#stop()) {
-      for (const chat of this.#chats.keys()) chat.closeWhenDone();
+      for (const chat of this.#chats.keys()) {
+        if (chat.serverStopping === undefined) chat.closeWhenDone();
+        else chat.serverStopping();
+      }
       if (this.#chats.size > 0) {
         const error = new ShutdownError(this.#drainTimeoutMs);
         this.#cancelDeadline = this.#clock.after(this.#drainTimeoutMs, () => this.#closeChats(error));

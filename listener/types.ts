@@ -6,6 +6,8 @@ export interface Servable {
   run(): Promise<void>;
   /** Starts a graceful close. */
   closeWhenDone(): void;
+  /** Starts a graceful close because the server shuts down; without it `closeWhenDone()` is called. */
+  serverStopping?(): void;
   /** Closes now. */
   close(reason?: Error): void;
   /** Whether it may not give way when the server is full: it works or sends. */
