@@ -48,10 +48,10 @@
  *   }
  * }
  *
- * const { conn } = scriptedConn(["5\nhel", "lo6\nwo", "rld!"]);
+ * const { conn } = scriptedConn(["5\nhel", "lo0\n6\nwo", "rld!"]);
  * const chat = new Blocks(conn);
  * await chat.run();
- * assertEquals(chat.blocks, ["hello", "world!"]);
+ * assertEquals(chat.blocks, ["hello", "", "world!"]); // a length of 0 is an empty frame
  * ```
  *
  * A client is the same class over a connection that you opened:
@@ -82,7 +82,7 @@
  */
 
 export { AsyncChat } from "./chat.ts";
-export { ChatReader, type ChatReaderOptions, frames } from "./chat/chat_reader.ts";
+export { ChatReader, type ChatReaderOptions, frames, type ReadOptions } from "./chat/chat_reader.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
 export type { ChatState, Detached } from "./chat/types.ts";
 export type {
@@ -108,6 +108,7 @@ export {
   UnreadPlaintextError,
 } from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
-export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/frame_splitter.ts";
+export { findPrefixAtEnd } from "./core/find_prefix_at_end.ts";
+export type { Terminator, TooLongPolicy } from "./core/frame_splitter.ts";
 export { serve, type ServeOptions } from "./listener/serve.ts";
 export type { ProxyProtocolOptions } from "./listener/proxy_protocol.ts";

@@ -63,10 +63,13 @@ export class ReadLoop {
         continue;
       }
       try {
+        if (this.#lingerBytes > MAX_LINGER_BYTES + this.#connection.bytesSent) await this.#pause();
+        if (lifecycle.closed) return;
         this.#pending = true;
-        if (lifecycle.closing) await this.#drop();
-        else if (this.#ahead !== null) await this.#receiveAhead(this.#ahead);
-        else this.#received(await this.#connection.conn.read(this.#input.reserve()));
+        // Input that is dropped has space of its own: a hook that is pending may still use the receive buffer.
+        const into = lifecycle.closing ? this.#dropBuffer ??= new ReceiveBuffer(DROP_BYTES) : this.#input;
+        if (this.#ahead !== null) this.#receivedAhead(await this.#ahead.take());
+        else this.#received(into, await this.#connection.conn.read(into.reserve()));
         this.#pending = false;
       } catch (error) {
         this.#pending = false;
@@ -103,26 +106,12 @@ export class ReadLoop {
     return ahead === null ? { conn, bytes: new Uint8Array(0) } : { conn: ahead.hand(conn), bytes: ahead.bytes };
   }
 
-  async #receiveAhead(ahead: ReadAhead): Promise<void> {
-    const bytes = await ahead.take();
+  /** Takes in what was read ahead. */
+  #receivedAhead(bytes: Uint8Array | null): void {
     this.#ahead = null;
     if (bytes === null) return this.#inputEnded();
-    if (!this.#connection.lifecycle.closed) this.#input.append(bytes);
+    if (this.#connection.lifecycle.dispatching) this.#input.append(bytes);
     this.bytesReceived += bytes.length;
-  }
-
-  /** Reads and drops input. In space of its own: a hook that is pending may still use the receive buffer. */
-  async #drop(): Promise<void> {
-    const { conn, bytesSent, lifecycle } = this.#connection;
-    if (this.#lingerBytes > MAX_LINGER_BYTES + bytesSent) await this.#pause();
-    if (lifecycle.closed) return;
-    this.#dropBuffer ??= new ReceiveBuffer(DROP_BYTES);
-    const count = await conn.read(this.#dropBuffer.reserve());
-    if (count === null) return this.#inputEnded();
-    this.#dropBuffer.commit(count);
-    this.#dropBuffer.clear();
-    this.bytesReceived += count;
-    if (lifecycle.phase === "lingering") this.#lingerBytes += count;
   }
 
   #inputEnded(): void {
@@ -149,11 +138,14 @@ export class ReadLoop {
   }
 
   /** Takes in what a read returned; 0 bytes are not the end. */
-  #received(count: number | null): void {
+  #received(into: FrameInput | ReceiveBuffer, count: number | null): void {
+    const { lifecycle } = this.#connection;
     if (count === null) return this.#inputEnded();
-    if (this.#connection.lifecycle.closed) return;
-    this.#input.commit(count);
+    if (lifecycle.closed) return;
+    into.commit(count);
     this.bytesReceived += count;
+    if (into === this.#dropBuffer) this.#dropBuffer.clear();
+    if (lifecycle.phase === "lingering") this.#lingerBytes += count;
   }
 }
 

@@ -105,7 +105,8 @@ export class FrameCollector {
   #copy(bytes: Uint8Array, start: number, end: number): Uint8Array {
     const size = end - start;
     if (size > MAX_SLAB_COPY) return bytes.slice(start, end);
-    if (size > this.#slab.length - this.#slabUsed) { // also when a caller has transferred its buffer: then its length is 0
+    // Its length is 0 at first, and once a caller has transferred its buffer; then it may not be used for an empty frame either.
+    if (size > this.#slab.length - this.#slabUsed || this.#slab.length === 0) {
       this.#slab = new Uint8Array(SLAB_BYTES);
       this.#slabUsed = 0;
     }

@@ -138,18 +138,87 @@ Deno.test("FrameCollector.takeData() returns memory no larger than the data", ()
   assertEquals(collector.takeData().buffer.byteLength, 6000);
 });
 
-Deno.test("FrameCollector.takeData() cuts short data from a slab without overlap, and survives its transfer", () => {
+/** Has `collector` collect `length` bytes of this value, by either way, and takes them. */
+function take(collector: FrameCollector, length: number, byte: number, borrows = false): Uint8Array {
+  const data = new Uint8Array(length).fill(byte);
+  if (borrows) collector.borrow(data, 0, length);
+  else collector.add(data);
+  return collector.takeData();
+}
+
+Deno.test("FrameCollector.takeData() cuts short data from a slab without overlap", () => {
+  for (const borrows of [false, true]) {
+    const collector = new FrameCollector();
+    const taken = Array.from({ length: 500 }, (_, i) => take(collector, i % 97, i % 251, borrows));
+    assertEquals(taken, taken.map((_, i) => new Uint8Array(i % 97).fill(i % 251)));
+    assert(taken.every(({ byteOffset }) => byteOffset % 8 === 0), "a typed array of wider elements must fit");
+    assert(taken.every(({ buffer }) => buffer.byteLength === 2048), "what one kept frame pins");
+    const filled = taken.reduce((sum, { length }) => sum + Math.ceil(length / 8) * 8, 0);
+    const slabs = new Set(taken.map(({ buffer }) => buffer)).size;
+    assertEquals({ slabs, isTight: slabs <= Math.ceil(filled / (2048 - 96)) }, { slabs, isTight: true });
+  }
+});
+
+Deno.test("FrameCollector.takeData() cuts up to 256 bytes from a slab; above, the data has its own memory", () => {
+  for (const borrows of [false, true]) {
+    const collector = new FrameCollector();
+    const sizes = [1, 256, 257, 4096, 65_536].map((size) => take(collector, size, 1, borrows).buffer.byteLength);
+    assertEquals(sizes, [2048, 2048, 257, 4096, 65_536]);
+    const [first, second] = [take(collector, 256, 1, borrows), take(collector, 1, 2, borrows)];
+    assertEquals(first.buffer === second.buffer, true);
+  }
+});
+
+Deno.test("FrameCollector.takeData() begins a new slab when the rest is too short, and not before", () => {
   const collector = new FrameCollector();
-  const take = (length: number, byte: number) => {
-    collector.add(new Uint8Array(length).fill(byte));
-    return collector.takeData();
-  };
-  const taken = Array.from({ length: 500 }, (_, i) => take(i % 97, i % 251));
-  assert(new Set(taken.map(({ buffer }) => buffer)).size < 10);
-  assertEquals(taken, taken.map((_, i) => new Uint8Array(i % 97).fill(i % 251)));
-  assert(taken.every(({ byteOffset }) => byteOffset % 8 === 0), "a typed array of wider elements must fit");
-  structuredClone(null, { transfer: [take(10, 1).buffer as ArrayBuffer] });
-  assertEquals(take(10, 2), new Uint8Array(10).fill(2));
+  const taken = Array.from({ length: 9 }, (_, i) => take(collector, 256, i));
+  assertEquals(taken.map(({ byteOffset }) => byteOffset), [0, 256, 512, 768, 1024, 1280, 1536, 1792, 0]);
+  assertEquals(new Set(taken.map(({ buffer }) => buffer)).size, 2);
+});
+
+Deno.test("FrameCollector.takeData() continues after its slab was transferred", () => {
+  const collector = new FrameCollector();
+  const [first, second] = [take(collector, 10, 1), take(collector, 10, 2)];
+  const moved = structuredClone(first, { transfer: [first.buffer as ArrayBuffer] });
+  assertEquals({ moved, detached: [first.length, second.length] }, {
+    moved: new Uint8Array(10).fill(1),
+    detached: [0, 0], // both lie in the slab that was transferred
+  });
+  assertEquals(take(collector, 10, 3), new Uint8Array(10).fill(3));
+});
+
+Deno.test("FrameCollector.takeData() returns empty data also after other empty data was transferred", () => {
+  const one = new FrameCollector();
+  const other = new FrameCollector();
+  for (const collector of [one, one, other, new FrameCollector()]) {
+    const empty = collector.takeData();
+    assertEquals(empty.length, 0);
+    structuredClone(null, { transfer: [empty.buffer as ArrayBuffer] });
+    assertEquals(collector.takeData().length, 0);
+    assertEquals(take(collector, 3, 1), new Uint8Array(3).fill(1));
+  }
+});
+
+Deno.test("FrameCollector.takeData() of two collectors shares no memory", () => {
+  const one = new FrameCollector();
+  const other = new FrameCollector();
+  const ofOne: Uint8Array[] = [];
+  const ofOther: Uint8Array[] = [];
+  for (const length of [1, 10, 256, 257, 5000, 100, 3]) {
+    for (const borrows of [false, true]) {
+      ofOne.push(take(one, length, 1, borrows));
+      ofOther.push(take(other, length, 2, borrows));
+    }
+  }
+  for (const [taken, foreign] of [[ofOne, 2], [ofOther, 1]] as const) {
+    for (const { buffer } of taken) assertEquals(new Uint8Array(buffer).includes(foreign), false);
+  }
+  const buffers = new Set(ofOne.map(({ buffer }) => buffer));
+  assertEquals(ofOther.filter(({ buffer }) => buffers.has(buffer)), []);
+  for (const buffer of buffers) structuredClone(null, { transfer: [buffer as ArrayBuffer] });
+  assertEquals(ofOther.map((taken) => taken.every((byte) => byte === 2) ? taken.length : -1), [
+    ...[1, 1, 10, 10, 256, 256, 257, 257, 5000, 5000, 100, 100, 3, 3],
+  ]);
 });
 
 Deno.test("FrameCollector.borrow() copies only on demand, and the result is the same", () => {

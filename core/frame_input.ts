@@ -6,11 +6,12 @@
  * buffer moves (`reserve`), so no reader has to remember that.
  */
 
-import { concat } from "@std/bytes/concat";
 import { FrameTooLongError } from "./errors.ts";
 import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Turns received bytes into pieces and ends of frames, and collects data for the default hooks. */
 export class FrameInput {
@@ -150,26 +151,39 @@ export class FrameInput {
    * limit: then what fits is collected, and the rest of the last piece is taken back, so that it does not depend on the cuts.
    */
   collectRange(bytes: Uint8Array, start: number, end: number): FrameTooLongError | null {
-    const rest = this.#collector.length + end - start - this.#splitter.limit;
-    if (rest <= 0) {
+    if (end - start <= this.#splitter.limit - this.#collector.length) {
       this.#collector.borrow(bytes, start, end);
       return null;
     }
-    if (start < end - rest) this.#collector.borrow(bytes, start, end - rest);
-    if (bytes === this.#buffer.filled && end === this.#splitter.pieceEnd) this.#splitter.takeBack(rest);
-    return this.#overflow();
+    const fitting = start + this.#capacity;
+    if (fitting > start) this.#collector.borrow(bytes, start, fitting);
+    return this.#overflow(bytes, end, end - fitting);
   }
 
-  /** Collects a copy of `data`. Returns an error when that exceeds the frame's limit: then what fits is collected. */
+  /** Collects a copy of `data`. At the limit as `collectRange`. */
   collect(data: Uint8Array): FrameTooLongError | null {
-    const allowed = this.#splitter.limit - this.#collector.length;
-    this.#collector.add(data.length <= allowed ? data : data.subarray(0, allowed));
-    return data.length <= allowed ? null : this.#overflow();
+    const { length } = data;
+    const capacity = this.#capacity;
+    if (length <= capacity) {
+      this.#collector.add(data);
+      return null;
+    }
+    if (capacity > 0) this.#collector.add(data.subarray(0, capacity));
+    return this.#overflow(data, length, length - capacity);
   }
 
-  #overflow(): FrameTooLongError {
-    const { limit } = this.#splitter;
-    return new FrameTooLongError(limit, limit + 1);
+  /** What may still be collected. More than the limit may be collected already, under a higher one. */
+  get #capacity(): number {
+    return Math.max(0, this.#splitter.limit - this.#collector.length);
+  }
+
+  /** Takes back the last `rest` bytes before `end` of `bytes`, if the last piece ends there. */
+  #overflow(bytes: Uint8Array, end: number, rest: number): FrameTooLongError {
+    const { filled } = this.#buffer;
+    const isPiece = bytes.buffer === filled.buffer &&
+      bytes.byteOffset + end === filled.byteOffset + this.#splitter.pieceEnd;
+    if (isPiece) this.#splitter.takeBack(rest);
+    return new FrameTooLongError(this.#splitter.limit, this.#collector.length + 1);
   }
 
   /** Whether anything is collected. */
@@ -194,14 +208,14 @@ export class FrameInput {
 
   // --------------------------------------------------------------- resets
 
-  /** Returns a copy of the bytes that were received and not dispatched. */
-  unread(): Uint8Array {
-    return this.#buffer.filled.slice(this.#buffer.start);
+  /** Returns a copy of the bytes that were received and not dispatched, and of those that were read ahead. */
+  unread(ahead = EMPTY): Uint8Array {
+    return join(this.#waiting, ahead);
   }
 
   /** Returns a copy of the collected part of the current frame, and of the bytes that follow it. */
   takeFrameAndRest(): Uint8Array {
-    return concat([this.takeData(), this.#buffer.filled.subarray(this.#buffer.start)]);
+    return join(this.takeData(), this.#waiting);
   }
 
   /** Discards what was received: buffered bytes, the current frame, and what was collected. */
@@ -217,4 +231,15 @@ export class FrameInput {
     this.#splitter.restart();
     this.#collector.clear();
   }
+
+  get #waiting(): Uint8Array {
+    return this.#buffer.filled.subarray(this.#buffer.start);
+  }
+}
+
+function join(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }

@@ -65,6 +65,7 @@ export class FrameSplitter {
   #framingAfterDiscard: Framing | null = null; // set while discarding
   #remaining = 0; //       missing bytes of a count
   #frameNumber = 0;
+  #changedFrame = -1; //   whose terminator changed after it had begun
   #frameBytes = 0; //      data of the current frame, returned
   #pieceStart = 0; //      the last "data", in buffer.filled
   #pieceEnd = 0;
@@ -102,7 +103,7 @@ export class FrameSplitter {
 
   /** Whether a byte of the current frame has come; false when raw. */
   get frameBegun(): boolean {
-    return this.#framing !== null && !isRaw(this.#framing) && (this.#frameBytes > 0 || this.#buffer.length > 0);
+    return this.#framing !== null && !isRaw(this.#framing) && (this.#buffer.length > 0 || this.#hasData);
   }
 
   /** Whether the current frame is being discarded. */
@@ -126,8 +127,18 @@ export class FrameSplitter {
    */
   setTerminator(terminator: Terminator, limit: number, policy: TooLongPolicy): void {
     const framing = toFraming(terminator, limit, policy);
-    if (this.#discarding && !isRaw(this.#framing)) this.#framingAfterDiscard = framing;
-    else this.#begin(framing);
+    if (this.#discarding && !isRaw(this.#framing)) {
+      this.#framingAfterDiscard = framing;
+      return;
+    }
+    // Else a peer could have each byte restart the clock of its frame.
+    this.#changedFrame = this.#hasData && !isRaw(this.#framing) ? this.#frameNumber : -1;
+    this.#begin(framing);
+  }
+
+  /** Whether data of the current frame was returned, maybe under an earlier terminator. */
+  get #hasData(): boolean {
+    return this.#frameBytes > 0 || this.#changedFrame === this.#frameNumber;
   }
 
   /** Returns a copy of the terminator in force, or of the one set while discarding; of a count, what is missing. */
@@ -145,6 +156,7 @@ export class FrameSplitter {
         const discarded = this.#discarding;
         this.#endFrame();
         if (!discarded) return "frame";
+        continue; // a count of 0 that was set meanwhile is complete already
       }
       const framing = this.#framing!;
       const { start, filled } = this.#buffer;
@@ -174,7 +186,7 @@ export class FrameSplitter {
     return this.#pieceStart;
   }
 
-  /** Where the last `"data"` ends. */
+  /** Where the last `"data"` ends; -1 after a change of the terminator, or a reset. */
   get pieceEnd(): number {
     return this.#pieceEnd;
   }
@@ -185,7 +197,7 @@ export class FrameSplitter {
     return new FrameTooLongError(limit, Math.max(count, this.#frameBytes + this.#pieceEnd - this.#pieceStart));
   }
 
-  /** Takes back the last `count` bytes of the last `"data"`: the next result begins with them. */
+  /** Takes back the last `count` bytes of the last `"data"`: the next result begins with them. Not after a change or a reset. */
   takeBack(count: number): void {
     this.#buffer.consume(-count);
     this.#frameBytes -= count;
@@ -208,6 +220,7 @@ export class FrameSplitter {
   reset(): void {
     this.#frameNumber++;
     this.#frameBytes = 0;
+    this.#pieceEnd = -1;
     if (this.#foundLength > 0) this.#foundLength = 0; // its terminator was cleared too, but it had come: the frame is complete
   }
 
@@ -268,6 +281,7 @@ export class FrameSplitter {
     this.#framing = framing;
     this.#remaining = framing.count;
     this.#frameBytes = 0;
+    this.#pieceEnd = -1;
     this.#foundLength = -1;
     this.#discarding = false;
     if (framing.count !== 0) return;
@@ -368,30 +382,4 @@ function toDelimiter(value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return new Uint8Array(value); // not slice(): on a Buffer it returns a view
   const expected = "string, Uint8Array, a list of these, a count or null";
   throw new TypeError(`Cannot set the terminator: expected ${expected}, got ${describe(value)}`);
-}
-
-/**
- * Returns the length of the longest proper prefix of `needle` that `haystack` ends with. This is asynchat's
- * `find_prefix_at_end`, for code that does its own splitting.
- *
- * @param haystack The bytes received so far.
- * @param needle The terminator that may have begun at their end.
- * @returns The length in bytes; 0 when no prefix is there.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { findPrefixAtEnd } from "@asynchat/asynchat";
- *
- * const bytes = new TextEncoder();
- * assertEquals(findPrefixAtEnd(bytes.encode("qwerty\r"), bytes.encode("\r\n")), 1);
- * assertEquals(findPrefixAtEnd(bytes.encode("qwertydkjf"), bytes.encode("\r\n")), 0);
- * ```
- */
-export function findPrefixAtEnd(haystack: Uint8Array, needle: Uint8Array): number {
-  const longest = Math.min(needle.length - 1, haystack.length);
-  for (let length = longest; length > 0; length--) {
-    if (matchLength(needle, haystack, haystack.length - length) === length) return length;
-  }
-  return 0;
 }

@@ -23,24 +23,34 @@ const NO_LIMIT = 1_000_000;
 // ------------------------------------------------------------------------------------------------------------ the oracle
 
 /** Returns the results for the whole of `text`: a token for each byte of data and each other result. */
-function oracle(text: string, [first, ...later]: Schedule): string[] {
+function oracle(text: string, schedule: Schedule): string[] {
+  return trace(text, schedule).filter(isShown);
+}
+
+/** As `oracle`, and where each discarded frame ends: `(t)` when t ended it. */
+function trace(text: string, [first, ...later]: Schedule): string[] {
   const results: string[] = [];
   for (let setting = first;;) {
     const { limit = NO_LIMIT, onTooLong = "close" } = setting;
     const end = endOfFrame(text, setting.end);
     const data = end === "none" || end === "raw" ? text : text.slice(0, end.at);
-    const tooLong = end !== "raw" && data.length > limit;
-    results.push(...(tooLong ? data.slice(0, limit) : data));
+    const countTooLong = typeof setting.end === "number" && setting.end > limit; // refused before any data
+    const tooLong = countTooLong || (end !== "raw" && data.length > limit);
+    if (!countTooLong) results.push(...(tooLong ? data.slice(0, limit) : data));
     if (tooLong) results.push("!");
     if (end === "none" || end === "raw" || (tooLong && onTooLong === "close")) return results;
-    if (!tooLong) results.push(`<${end.terminator}>`);
+    results.push(tooLong ? `(${end.terminator})` : `<${end.terminator}>`);
     text = text.slice(end.at + end.terminator.length);
     setting = later.shift() ?? (typeof setting.end === "number" ? RAW : setting);
   }
 }
 
+function isShown(token: string): boolean {
+  return !token.startsWith("(");
+}
+
 function endOfFrame(text: string, end: Setting["end"]): { at: number; terminator: string } | "none" | "raw" {
-  if (end === null || end === 0 || end === "") return "raw";
+  if (end === null) return "raw";
   if (typeof end === "number") return text.length < end ? "none" : { at: end, terminator: "" };
   for (let at = 0; at < text.length; at++) {
     const [longest] = [end].flat().filter((each) => text.startsWith(each, at)).sort((a, b) => b.length - a.length);
@@ -57,10 +67,10 @@ function certain(text: string, schedule: Schedule): string[] {
   for (let length = Math.max(0, ...ends.map((end) => end.length)); length > 1; length--) {
     continuations = ["", ...continuations.flatMap((rest) => alphabet.map((each) => each + rest))];
   }
-  return continuations.map((rest) => oracle(text + rest, schedule)).reduce((common, results) => {
+  return continuations.map((rest) => trace(text + rest, schedule)).reduce((common, results) => {
     const differs = common.findIndex((token, at) => token !== results[at]);
     return differs < 0 ? common : common.slice(0, differs);
-  });
+  }).filter(isShown);
 }
 
 // ----------------------------------------------------------------------------------------------------------- the splitter
@@ -79,6 +89,7 @@ class ScheduledSplitter {
   constructor(schedule: Schedule) {
     this.#schedule = [...schedule];
     this.#set();
+    this.#drain();
   }
 
   /** Receives a piece, in several reads if one has no room for it. */
@@ -99,7 +110,8 @@ class ScheduledSplitter {
   }
 
   #drain(): void {
-    const max = this.results.length + 2 * this.#buffer.length + 1; // each byte can be data, and can end a frame
+    // Each byte can be data, and can end a frame; a count of 0 ends one without a byte.
+    const max = this.results.length + 2 * this.#buffer.length + this.#schedule.length + 1;
     while (!this.#closed) {
       if (this.results.length > max) throw new Error(`Too many results: ${this.results.slice(-100)}`);
       const result = this.#splitter.next();
@@ -133,16 +145,18 @@ function split(pieces: Uint8Array[], schedule: Schedule): string {
 /** Checks that every cut of `input` has the `expected` results, and after each piece all that are certain, and no more. */
 function checkEveryCut(input: string, schedule: Schedule, expected: string): void {
   assertEquals(oracle(input, schedule).join(""), expected, "the oracle or the expectation is wrong");
-  const certainAfter = Array.from(input, (_, at) => certain(input.slice(0, at + 1), schedule).join(""));
+  const certainAfter = Array.from({ length: input.length + 1 }, (_, at) => {
+    return certain(input.slice(0, at), schedule).join("");
+  });
   for (const pieces of everyCut(bytes(input))) {
     const splitter = new ScheduledSplitter(schedule);
     const cut = () => `cut as ${JSON.stringify(pieces.map(text))}`;
     let at = 0;
-    for (const piece of pieces) {
+    for (const piece of [bytes(""), ...pieces]) {
       splitter.receive(piece);
       at += piece.length;
       const soFar = splitter.results.join("");
-      if (soFar !== certainAfter[at - 1]) assertEquals(soFar, certainAfter[at - 1], `after ${at} bytes, ${cut()}`);
+      if (soFar !== certainAfter[at]) assertEquals(soFar, certainAfter[at], `after ${at} bytes, ${cut()}`);
     }
     splitter.finish();
     if (splitter.results.join("") !== expected) assertEquals(splitter.results.join(""), expected, cut());
@@ -195,6 +209,44 @@ const cases: [name: string, input: string, schedule: Schedule, expected: string]
   ],
   ["applies a new terminator to bytes that begin it", "a\nbb\n\nc", [{ end: "\n" }, { end: "\n\n" }], "a<\n>bb<\n\n>c"],
   ["applies a shorter terminator to held-back bytes", "a\r\n\n", [{ end: "\r" }, { end: "\n" }], "a<\r><\n><\n>"],
+  // a count of 0
+  ["ends an empty frame at a count of 0; raw follows", "ab", [{ end: 0 }], "<>ab"],
+  ["ends an empty frame at a count of 0 without input", "", [{ end: 0 }], "<>"],
+  [
+    "ends a frame for each of several zeros",
+    "ab\n",
+    [{ end: 0 }, { end: 0 }, { end: 0 }, { end: "\n" }],
+    "<><><>ab<\n>",
+  ],
+  ["ends an empty frame between lines", "0\nab\n", [{ end: "\n" }, { end: 0 }, { end: "\n" }], "0<\n><>ab<\n>"],
+  ["ends an empty frame between several", "0\r\nab\r", [NEWLINES, { end: 0 }, NEWLINES], "0<\r\n><>ab<\r>"],
+  ["ends an empty frame between counts", "aabb", [{ end: 2 }, { end: 0 }, { end: 1 }], "aa<><>b<>b"],
+  ["ends an empty frame behind the last byte", "0\n", [{ end: "\n" }, { end: 0 }], "0<\n><>"],
+  ["ends two empty frames behind the last byte", "0\n", [{ end: "\n" }, { end: 0 }, { end: 0 }], "0<\n><><>"],
+  ["ends an empty frame at a limit of 0", "0\nab", [{ end: "\n" }, atMost(0, 0, "close")], "0<\n><>ab"],
+  ["ends an empty frame behind a discarded one", "abc\nx\n", [atMost(2, "\n"), { end: 0 }, CRLF], "ab!<>x\n"],
+  ["ends an empty frame behind a discarded one at the last byte", "abc\n", [atMost(2, "\n"), { end: 0 }], "ab!<>"],
+  [
+    "ends zeros behind a discarded frame",
+    "abc\nx",
+    [atMost(2, "\n"), { end: 0 }, { end: 0 }, { end: 1 }],
+    "ab!<><>x<>",
+  ],
+  // a count above the limit
+  ["refuses a count above the limit at once", "abcd", [atMost(2, 3, "close")], "!"],
+  ["refuses a count above the limit without input", "", [atMost(2, 3, "close")], "!"],
+  ["refuses a count above the limit between lines", "3\nabc\n", [{ end: "\n" }, atMost(2, 3, "close")], "3<\n>!"],
+  ["accepts a count of exactly the limit", "abcd", [atMost(3, 3, "close")], "abc<>d"],
+  ["discards as many bytes as the count; raw follows", "abcd\ne", [atMost(2, 3)], "!d\ne"],
+  ["discards a count, and a line follows", "3\nabcd\ne", [{ end: "\n" }, atMost(2, 3), { end: "\n" }], "3<\n>!d<\n>e"],
+  ["discards a count that contains terminators", "\r\n\r\na\r\n", [atMost(1, 4), CRLF], "!a<\r\n>"],
+  ["discards a count, and several follow", "abc\r\nd\re", [atMost(2, 3), NEWLINES], "!<\r\n>d<\r>e"],
+  ["discards a count, and a count follows", "abcdef", [atMost(2, 3), { end: 2 }], "!de<>f"],
+  ["discards a count, and a count of 0 follows", "abcd", [atMost(2, 3), { end: 0 }], "!<>d"],
+  ["discards a count up to the last byte, and a count of 0 follows", "abc", [atMost(2, 3), { end: 0 }], "!<>"],
+  ["discards one count after the other", "abcdefg", [atMost(2, 3), atMost(0, 1), atMost(1, 2), { end: 1 }], "!!!g<>"],
+  ["discards a count that is never reached", "abc", [atMost(2, 5), { end: "\n" }], "!"],
+  ["discards a line, then a count", "abc\nabcx", [atMost(2, "\n"), atMost(2, 3), { end: 1 }], "ab!!x<>"],
   // limits
   ["accepts a frame of exactly the limit", "abc\r\nabc\r\n", [atMost(3, "\r\n", "close")], "abc<\r\n>abc<\r\n>"],
   ["accepts exactly the limit with a false start in it", "ab\r\r\n", [atMost(3, "\r\n", "close")], "ab\r<\r\n>"],
@@ -235,15 +287,18 @@ const heads: [kind: string, head: string, setting: Setting, expected: string][] 
   ["one terminator", "ab\n", { end: "\n" }, "ab<\n>"],
   ["several", "ab\r\n", { end: ["\r\n", "\r"] }, "ab<\r\n>"],
   ["a count", "ab", { end: 2 }, "ab<>"],
+  ["a count of 0", "", { end: 0 }, "<>"],
   ["a discarded frame", "abc\n", atMost(2, "\n"), "ab!"],
+  ["a discarded count", "abc", atMost(2, 3), "!"],
 ];
 const tails: [kind: string, setting: Setting, expected: string][] = [
   ["one terminator", { end: "\r\n" }, "x\ny<\r\n>z"],
   ["several", { end: ["\n", "\r\n"] }, "x<\n>y<\r\n>z"],
   ["a count", { end: 3 }, "x\ny<>\r\nz"],
   ["null", { end: null }, "x\ny\r\nz"],
-  ["0", { end: 0 }, "x\ny\r\nz"],
-  ["the empty string", { end: "" }, "x\ny\r\nz"],
+  ["a count of 0", { end: 0 }, "<>x\ny\r\nz"],
+  ["a count above its limit", atMost(4, 5, "close"), "!"],
+  ["a count to discard", atMost(4, 5), "!z"],
 ];
 for (const [from, head, first, resultsOfHead] of heads) {
   for (const [to, second, resultsOfTail] of tails) {
@@ -263,8 +318,9 @@ Deno.test("FrameSplitter.next() returns the same for long inputs, however they a
         oneOf(["\n", "\r\n", "aab"]),
         oneOf([["\r", "\n", "\r\n"], ["aab", "ab"]]),
         Math.floor(random() * 3000),
+        oneOf([0, 1]),
       ]),
-      limit: oneOf([3000, NO_LIMIT]),
+      limit: oneOf([1500, 3000, NO_LIMIT]),
       onTooLong: "discard",
     });
     const schedule: Schedule = [setting(), ...Array.from({ length: 20 }, setting), CRLF];
@@ -286,7 +342,7 @@ const anyEnd = fc.oneof(
 );
 const anySetting: fc.Arbitrary<Setting> = fc.record({
   end: anyEnd,
-  limit: fc.constantFrom(6, 7, NO_LIMIT),
+  limit: fc.constantFrom(0, 3, 6, 7, NO_LIMIT),
   onTooLong: fc.constantFrom("close", "discard"),
 });
 const anySchedule = fc.tuple(anySetting, fc.array(fc.option(anySetting), { maxLength: 8 }))

@@ -5,7 +5,8 @@ import { assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { bytes, text } from "../tests/recorder.ts";
 import { SplitterHarness } from "../tests/splitter_harness.ts";
-import { findPrefixAtEnd, type Terminator } from "./frame_splitter.ts";
+import { findPrefixAtEnd } from "./find_prefix_at_end.ts";
+import type { Terminator } from "./frame_splitter.ts";
 
 // -------------------------------------------------------------------------------------------------------- setTerminator()
 
@@ -53,13 +54,31 @@ Deno.test("FrameSplitter.setTerminator() rejects a number that is not a count", 
   }
 });
 
-Deno.test("FrameSplitter.setTerminator() rejects a count above the limit, and accepts the limit", () => {
-  const error = assertThrows(() => new SplitterHarness("").set(11, 10), RangeError);
-  assertEquals(
-    error.message,
-    "Cannot set the terminator: count is 11, limit is 10 (raise maxFrameBytes)",
-  );
+Deno.test("FrameSplitter.setTerminator() rejects an empty byte string: raw is null", () => {
+  for (const empty of ["", new Uint8Array(0), Buffer.alloc(0)]) {
+    const harness = new SplitterHarness("a\n", "\n");
+    const error = assertThrows(() => harness.set(empty), TypeError);
+    assertEquals(error.message, "Cannot set the terminator: expected one or more bytes, got none (raw is null)");
+    assertEquals(harness.results(), ["data a", "frame", "more"]);
+  }
+});
+
+Deno.test("FrameSplitter.setTerminator() accepts a count above the limit: the frame is too long at once", () => {
   assertEquals(new SplitterHarness("0123456789a", 10, 10).results(), ["data 0123456789", "frame", "data a", "more"]);
+  for (const received of ["", "0123456789a"]) {
+    const harness = new SplitterHarness(received, 11, 10);
+    assertEquals(harness.results(), ["too long"]);
+    const { limit, received: counted } = harness.splitter.tooLongError();
+    assertEquals({ limit, counted }, { limit: 10, counted: 11 });
+    assertEquals(harness.results(), ["too long"], "again, as the policy is to close");
+    assertEquals({ left: harness.buffer.length }, { left: received.length });
+  }
+});
+
+Deno.test("FrameSplitter.setTerminator() of a count above the limit is undone by another before the next result", () => {
+  const harness = new SplitterHarness("ab\n", 11, 10);
+  harness.set("\n");
+  assertEquals(harness.results(), ["data ab", "frame", "more"]);
 });
 
 Deno.test("FrameSplitter.setTerminator() that throws changes neither terminator nor frame", () => {
@@ -111,13 +130,57 @@ Deno.test("FrameSplitter.setTerminator() encodes text as UTF-8, and leaves bytes
   assertEquals(binary.results(), ["frame", "more"]);
 });
 
-Deno.test("FrameSplitter.setTerminator() treats null, 0 and empty terminators as raw", () => {
-  for (const raw of [null, 0, -0, "", new Uint8Array(0)]) {
-    const harness = new SplitterHarness("ab\n", raw, 1);
-    assertEquals({ results: harness.results(), terminator: harness.splitter.getTerminator() }, {
-      results: ["data ab\n", "more"],
-      terminator: null,
-    });
+Deno.test("FrameSplitter.setTerminator() treats null as raw", () => {
+  const harness = new SplitterHarness("ab\n", null, 1);
+  assertEquals({ results: harness.results(), terminator: harness.splitter.getTerminator() }, {
+    results: ["data ab\n", "more"],
+    terminator: null,
+  });
+});
+
+Deno.test("FrameSplitter.setTerminator() of 0 completes an empty frame at once; raw follows", () => {
+  for (const zero of [0, -0]) {
+    for (const received of ["", "ab\n"]) {
+      const harness = new SplitterHarness(received, zero, 1);
+      const { splitter } = harness;
+      assertEquals({ terminator: splitter.getTerminator(), ready: splitter.ready, begun: splitter.frameBegun }, {
+        terminator: 0,
+        ready: true,
+        begun: received !== "",
+      });
+      const first = splitter.frameNumber;
+      assertEquals(harness.next(), "frame");
+      assertEquals({ terminator: splitter.getTerminator(), matched: splitter.matchedTerminator }, {
+        terminator: null,
+        matched: null,
+      });
+      assertEquals(splitter.frameNumber, first + 1);
+      assertEquals(harness.results(), received === "" ? ["more"] : ["data ab\n", "more"]);
+    }
+  }
+});
+
+Deno.test("FrameSplitter.setTerminator() of 0 is undone by another before the next result", () => {
+  for (
+    const [terminator, results] of [["\n", ["data ab", "frame"]], [null, ["data ab\n"]], [1, [
+      "data a",
+      "frame",
+    ]]] as const
+  ) {
+    const harness = new SplitterHarness("ab\n", 0);
+    harness.set(terminator);
+    assertEquals(harness.results().slice(0, results.length), [...results]);
+  }
+});
+
+Deno.test("FrameSplitter.setTerminator() of 0 ends the stream's last frame, before and after finish()", () => {
+  for (const finishes of [false, true]) {
+    const harness = new SplitterHarness("0\n", "\n");
+    assertEquals([harness.next(), harness.next()], ["data 0", "frame"]);
+    if (finishes) harness.splitter.finish();
+    harness.set(0);
+    if (!finishes) harness.splitter.finish();
+    assertEquals(harness.results(), ["frame", "more"]);
   }
 });
 
@@ -132,6 +195,8 @@ const next: [kind: string, terminator: Terminator, results: string[]][] = [
   ["one terminator", "\r\n", ["data x\ny", "frame", "data z", "more"]],
   ["several", ["\n", "\r\n"], ["data x", "frame", "data y", "frame", "data z", "more"]],
   ["a count", 3, ["data x\ny", "frame", "data \r\nz", "more"]],
+  ["a count of 0", 0, ["frame", "data x\ny\r\nz", "more"]],
+  ["a count above the limit", 101, ["too long"]],
   ["raw", null, ["data x\ny\r\nz", "more"]],
 ];
 for (const [from, first] of begun) {
@@ -279,17 +344,43 @@ Deno.test("FrameSplitter.next() refuses 100,000 frames of one read", () => {
   assertEquals({ refused, left: harness.buffer.length }, { refused: 100_000, left: 0 });
 });
 
-Deno.test("FrameSplitter.frameNumber counts frames and changes of terminator, and no raw data", () => {
+Deno.test("FrameSplitter.frameNumber counts frames, no raw data, and no change of terminator", () => {
   const harness = new SplitterHarness("a\nb\nc", "\n");
-  const first = harness.splitter.frameNumber;
+  const { splitter } = harness;
+  const first = splitter.frameNumber;
+  const seen: number[] = [];
+  const note = () => seen.push(splitter.frameNumber - first);
   harness.results();
-  assertEquals(harness.splitter.frameNumber, first + 2);
-  harness.set("\r");
-  assertEquals(harness.splitter.frameNumber, first + 3);
+  note();
+  for (const terminator of ["\r", 5, ["\r", "\n"], null, "\n"]) {
+    harness.set(terminator);
+    note();
+  }
+  harness.receive("d\n");
+  harness.results();
+  note();
   harness.set(null);
   harness.receive("def");
   harness.results();
-  assertEquals(harness.splitter.frameNumber, first + 4);
+  note();
+  assertEquals(seen, [2, 2, 2, 2, 2, 2, 3, 3]);
+});
+
+Deno.test("FrameSplitter.frameNumber counts a discarded frame, reset() and restart()", () => {
+  const harness = new SplitterHarness("abc\n", "\n", 2, "discard");
+  const { splitter } = harness;
+  const first = splitter.frameNumber;
+  const seen: number[] = [];
+  const note = () => seen.push(splitter.frameNumber - first);
+  assertEquals(harness.results(), ["data ab", "too long"]);
+  note();
+  assertEquals(harness.results(), ["more"]);
+  note();
+  splitter.reset();
+  note();
+  splitter.restart();
+  note();
+  assertEquals(seen, [0, 1, 2, 3]);
 });
 
 Deno.test("FrameSplitter.frameBegun is true from the first byte on, also a held-back one", () => {
@@ -306,6 +397,39 @@ Deno.test("FrameSplitter.frameBegun is true from the first byte on, also a held-
   harness.set(null);
   harness.receive("a");
   assertFalse(harness.splitter.frameBegun, "raw");
+});
+
+Deno.test("FrameSplitter.frameBegun stays true when the terminator changes within a frame, not beyond", () => {
+  const begin = () => {
+    const harness = new SplitterHarness("ab", "\r\n");
+    assertEquals(harness.results(), ["data ab", "more"]);
+    return harness;
+  };
+  const harness = begin();
+  const { splitter } = harness;
+  assertEquals(splitter.frameBegun, true);
+  for (const terminator of ["\n", ["\n", "\r"], 5, "\r\n"]) {
+    harness.set(terminator);
+    assertEquals(splitter.frameBegun, true, String(terminator));
+  }
+  harness.receive("\r\n");
+  harness.results();
+  assertFalse(splitter.frameBegun, "the frame is complete");
+  harness.set("\n");
+  assertFalse(splitter.frameBegun, "no byte of the next");
+
+  const raw = begin();
+  raw.set(null);
+  assertFalse(raw.splitter.frameBegun, "raw");
+  raw.set("\n");
+  assertFalse(raw.splitter.frameBegun, "raw data belongs to no frame");
+
+  for (const reset of ["reset", "restart"] as const) {
+    const begun = begin();
+    begun.set("\r");
+    begun.splitter[reset]();
+    assertFalse(begun.splitter.frameBegun, reset);
+  }
 });
 
 // ---------------------------------------------------------------------------------------------------- findPrefixAtEnd()
@@ -342,11 +466,66 @@ Deno.test("FrameSplitter.setTerminator() distinguishes any number of texts, shor
   }
 });
 
-Deno.test("FrameSplitter.matchedTerminator and getTerminator() are copies: a write changes no terminator", () => {
-  const harness = new SplitterHarness("a;b;c;", ";");
-  harness.next();
-  harness.next();
-  harness.splitter.matchedTerminator!.fill(0x62);
-  (harness.splitter.getTerminator() as Uint8Array).fill(0x62);
-  assertEquals(harness.results(), ["data b", "frame", "data c", "frame", "more"]);
+Deno.test("FrameSplitter.matchedTerminator and getTerminator() are fresh copies: a write changes nothing", () => {
+  for (const terminator of [";", [";", ";;;"]]) {
+    const harness = new SplitterHarness("a;b;c;\n", terminator);
+    const { splitter } = harness;
+    harness.next();
+    harness.next();
+    assertEquals(splitter.matchedTerminator === splitter.matchedTerminator, false);
+    splitter.matchedTerminator!.fill(0x62);
+    assertEquals(splitter.matchedTerminator, bytes(";"));
+    for (const copy of [splitter.getTerminator()].flat() as Uint8Array[]) copy.fill(0x62);
+    assertEquals(splitter.getTerminator(), typeof terminator === "string" ? bytes(";") : terminator.map(bytes));
+    assertEquals(harness.results(), ["data b", "frame", "data c", "frame", "data \n", "more"]);
+  }
+  assertEquals(
+    new SplitterHarness("a;", ";").results(),
+    ["data a", "frame", "more"],
+    "also not the one that is cached",
+  );
+});
+
+// ------------------------------------------------------------------------------------------------------------ takeBack()
+
+Deno.test("FrameSplitter.takeBack() returns the end of the last piece again", () => {
+  for (const [terminator, end] of [["\n", "frame"], [["\n", "\r\n"], "frame"], [4, "frame"], [null, "more"]] as const) {
+    const harness = new SplitterHarness("abcd\n", terminator, 4);
+    const whole = terminator === null ? "data abcd\n" : "data abcd";
+    assertEquals(harness.next(), whole);
+    harness.splitter.takeBack(3);
+    assertEquals({ piece: text(harness.piece()), left: harness.buffer.length }, {
+      piece: whole.slice(5, -3),
+      left: terminator === null ? 3 : 4,
+    });
+    assertEquals([harness.next(), harness.next()], [`data ${whole.slice(-3)}`, end]);
+  }
+});
+
+Deno.test("FrameSplitter.takeBack() lets another terminator apply to what it took back", () => {
+  const harness = new SplitterHarness("a;b\n", "\n");
+  assertEquals(harness.next(), "data a;b");
+  harness.splitter.takeBack(2);
+  harness.set(";");
+  assertEquals(harness.results(), ["frame", "data b\n", "more"]);
+});
+
+Deno.test("FrameSplitter.takeBack() gives back what a count has counted, also all of it", () => {
+  const harness = new SplitterHarness("abc", 5);
+  assertEquals(harness.results(), ["data abc", "more"]);
+  harness.splitter.takeBack(3);
+  assertEquals(harness.splitter.getTerminator(), 5);
+  harness.receive("def");
+  assertEquals(harness.results(), ["data abcde", "frame", "data f", "more"]);
+});
+
+Deno.test("FrameSplitter.takeBack() finds the same terminators again in a long window", () => {
+  const line = "x".repeat(40);
+  const harness = new SplitterHarness(`${line}\n`.repeat(30), "\n");
+  for (let frame = 0; frame < 30; frame++) {
+    assertEquals(harness.next(), `data ${line}`);
+    harness.splitter.takeBack(7);
+    assertEquals([harness.next(), harness.next()], ["data xxxxxxx", "frame"]);
+  }
+  assertEquals(harness.next(), "more");
 });

@@ -37,6 +37,8 @@ export interface ActivitySample {
   readonly outputPending: boolean;
   /** A producer is queued: more output is to come. */
   readonly producing: boolean;
+  /** A hook is pending. */
+  readonly hookPending: boolean;
   /** The peer has ended its side. */
   readonly inputEnded: boolean;
   /** The chat is in a graceful close. */
@@ -125,6 +127,7 @@ const NOTHING: ActivitySample = {
   bytesSent: 0,
   outputPending: false,
   producing: false,
+  hookPending: false,
   inputEnded: false,
   closing: false,
 };
@@ -134,9 +137,9 @@ function owes({ outputPending, producing }: ActivitySample): boolean {
   return outputPending || producing;
 }
 
-/** Whether the peer has ended its side, and a producer makes nothing for it. */
-function isSilent({ inputEnded, outputPending, producing }: ActivitySample): boolean {
-  return inputEnded && producing && !outputPending;
+/** Whether the peer has ended its side, and a producer makes nothing for it; a hook may wait on. */
+function isSilent({ inputEnded, outputPending, producing, hookPending }: ActivitySample): boolean {
+  return inputEnded && producing && !outputPending && !hookPending;
 }
 
 function isOver(elapsedMs: number, limitMs: number): boolean {

@@ -11,6 +11,7 @@ Deno.test("TimeLimits.check() times a frame of number 0 like any other", () => {
     bytesSent: 0,
     outputPending: false,
     producing: false,
+    hookPending: false,
     inputEnded: false,
     closing: false,
   };

@@ -9,6 +9,7 @@ const quiet: ActivitySample = {
   bytesSent: 0,
   outputPending: false,
   producing: false,
+  hookPending: false,
   inputEnded: false,
   closing: false,
 };
@@ -46,8 +47,8 @@ Deno.test("TimeLimits.check() restarts the idle time with each byte", () => {
 });
 
 Deno.test("TimeLimits.check() does not count as idle a peer with pending output", () => {
-  const samples = [...repeat(5, { outputPending: true, bytesSent: 0 }), ...repeat(3, {})];
-  assertEquals(expiries({ idleTimeoutMs: 30 }, samples), ["idle 80"]);
+  const samples = [...repeat(5, { outputPending: true, bytesSent: 0 }), ...repeat(4, {})];
+  assertEquals(expiries({ idleTimeoutMs: 30 }, samples), ["idle 90"]); // since 60: at 50 output was pending
 });
 
 Deno.test('TimeLimits.check() returns "frame" for an unfinished frame although bytes trickle in', () => {
@@ -69,10 +70,10 @@ Deno.test("TimeLimits.check() stops the clocks of the peer while the peer waits 
   const samples = [
     { frameBegun: true },
     ...repeat(9, { frameBegun: true, peerWaits: true }),
-    ...repeat(3, { frameBegun: true }),
+    ...repeat(4, { frameBegun: true }),
   ];
-  assertEquals(expiries({ frameTimeoutMs: 30 }, samples), ["frame 130"]);
-  assertEquals(expiries({ idleTimeoutMs: 30 }, samples), ["idle 120"]);
+  assertEquals(expiries({ frameTimeoutMs: 30 }, samples), ["frame 140"]); // since 110
+  assertEquals(expiries({ idleTimeoutMs: 30 }, samples), ["idle 130"]); // and 10 before
 });
 
 Deno.test('TimeLimits.check() returns "write" for a peer that accepts nothing, even while it waits', () => {
@@ -93,4 +94,33 @@ Deno.test("TimeLimits.check() without limits returns null", () => {
 Deno.test("shortestLimit() ignores limits of 0", () => {
   assertEquals(shortestLimit({ ...none, writeTimeoutMs: 5, frameTimeoutMs: 7 }), 5);
   assertEquals(shortestLimit(none), Infinity);
+});
+
+Deno.test("TimeLimits.check() never counts the time before output was pending", () => {
+  const samples = [{}, {}, ...repeat(5, { outputPending: true })];
+  assertEquals(expiries({ writeTimeoutMs: 30 }, samples), ["write 60"]); // pushed after the check at 20
+});
+
+Deno.test("TimeLimits.check() does not count as idle a peer that waits for a producer", () => {
+  const samples = [...repeat(9, { producing: true }), ...repeat(4, {})];
+  assertEquals(expiries({ idleTimeoutMs: 30, writeTimeoutMs: 30 }, samples), ["idle 130"]);
+});
+
+Deno.test('TimeLimits.check() returns "close" for a silent producer after the peer has ended', () => {
+  const silent = { producing: true, inputEnded: true };
+  assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(7, silent)), ["close 40", "close 70"]);
+  const writing = [silent, silent, { ...silent, outputPending: true, bytesSent: 1 }, silent, silent, silent];
+  assertEquals(expiries({ writeTimeoutMs: 30 }, writing), []);
+  assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { producing: true })), []);
+  assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { inputEnded: true })), []);
+  assertEquals(expiries({ writeTimeoutMs: 30 }, repeat(9, { ...silent, hookPending: true })), []);
+});
+
+Deno.test('TimeLimits.check() returns "close" when a closing chat is read too slowly', () => {
+  const drip = Array.from({ length: 10 }, (_, i) => ({ closing: true, outputPending: true, bytesSent: i }));
+  assertEquals(expiries({ writeTimeoutMs: 30 }, drip), ["close 50", "close 90"]); // a byte earns 2 ms of 10
+  const steady = Array.from({ length: 50 }, (_, i) => ({ closing: true, outputPending: true, bytesSent: 5 * i }));
+  assertEquals(expiries({ writeTimeoutMs: 30 }, steady), []);
+  const open = Array.from({ length: 50 }, (_, i) => ({ outputPending: true, bytesSent: i }));
+  assertEquals(expiries({ writeTimeoutMs: 30 }, open), []);
 });

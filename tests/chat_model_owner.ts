@@ -238,8 +238,9 @@ export abstract class Harness {
     const { maxBufferedBytes } = this.config.options;
     if (accepts === null && before + data.length > maxBufferedBytes) this.reasons.add(this.chat.closeReason);
     if (accepts === null) return;
-    this.faults.expect(!accepts || !refused, "push() accepts what is sent");
-    if (accepts && before + data.length > maxBufferedBytes) {
+    const overflows = before + data.length > maxBufferedBytes;
+    this.faults.equal(refused, !accepts || overflows, "push() returns whether it queues");
+    if (accepts && overflows) {
       this.faults.equal(this.chat.state, "closed", "an overflow ends the chat");
       const error = this.chat.closeReason;
       this.faults.expect(

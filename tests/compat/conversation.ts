@@ -6,7 +6,7 @@
 
 import { randomCut, seededRandom } from "../../testing/cuts.ts";
 
-/** A byte string, a count, or `null`, `""` and `0` for raw. */
+/** A byte string, a count, or `null` for raw. `""` and `0` are raw in asynchat only: differences.ts. */
 export type Term = string | number | null;
 
 /** A step of a hook. */
@@ -15,6 +15,7 @@ export type Operation =
   | ["note_terminator" | "note_queue"] // records getTerminator(), and the number of queued bytes, as an event
   | ["push", string | number] // a number is an error
   | ["push_bytearray" | "push_view" | "push_text", string]
+  | ["push_noted", string] // records what push() returns as an event
   | ["produce", string[]] // pushWithProducer of an object with more() that has these pieces
   | ["produce_simple", string, number]
   | ["produce_bytes", string]
@@ -61,6 +62,7 @@ export type Event =
   | ["found", Term] // with the current terminator
   | ["terminator", Term]
   | ["queued", number]
+  | ["pushed", boolean | null] // what push() returned
   | ["error", string] // the name of its class
   | ["handle_close" | "close_when_done" | "close"];
 
@@ -134,7 +136,7 @@ export function randomConversation(seed: number): Conversation {
   const term = (): Term => {
     const dice = random();
     if (dice < 0.7) return pick(terminators);
-    return dice < 0.95 ? 1 + below(7) : pick([null, "", 0]);
+    return dice < 0.95 ? 1 + below(7) : null;
   };
   const sending = (): Operation => {
     const dice = random();

@@ -43,11 +43,11 @@ export const differences: Difference[] = [
     ours: { sent: "" },
   },
   {
-    name: "AsyncChat.push() after close() throws; asynchat drops the data",
-    conversation: { steps: [[LINES], [["close"], ["push", "late"]]], chunks: "a\n" },
-    python: { events: [["data", "a"], ["found", "\n"], ["close"]], sent: "" },
+    name: "AsyncChat.push() after close() drops the data and returns false; asynchat drops it",
+    conversation: { steps: [[LINES], [["close"], ["push_noted", "late"]]], chunks: "a\n" },
+    python: { events: [["data", "a"], ["found", "\n"], ["close"], ["pushed", null]], sent: "" },
     ours: {
-      events: [["data", "a"], ["found", "\n"], ["close"], ["error", "ChatClosedError"], ["handle_close"]],
+      events: [["data", "a"], ["found", "\n"], ["close"], ["pushed", false], ["handle_close"]],
       sent: "",
     },
   },
@@ -82,11 +82,14 @@ export const differences: Difference[] = [
     ours: { events: [["close_when_done"], ["handle_close"]] },
   },
   {
-    name: "AsyncChat.push() after closeWhenDone() throws; asynchat drops the data",
-    conversation: { steps: [[LINES], [["close_when_done"], ["push", "late"]]], chunks: "a\n" },
-    python: { events: [["data", "a"], ["found", "\n"], ["close_when_done"], ["handle_close"]], sent: "" },
+    name: "AsyncChat.push() after closeWhenDone() drops the data and returns false; asynchat drops it",
+    conversation: { steps: [[LINES], [["close_when_done"], ["push_noted", "late"]]], chunks: "a\n" },
+    python: {
+      events: [["data", "a"], ["found", "\n"], ["close_when_done"], ["handle_close"], ["pushed", null]],
+      sent: "",
+    },
     ours: {
-      events: [["data", "a"], ["found", "\n"], ["close_when_done"], ["error", "ChatClosedError"], ["handle_close"]],
+      events: [["data", "a"], ["found", "\n"], ["close_when_done"], ["pushed", false], ["handle_close"]],
       sent: "",
     },
   },
@@ -146,6 +149,36 @@ export const differences: Difference[] = [
     ours: { events: [["error", "TypeError"], ["handle_close"]] },
   },
   {
+    name: "AsyncChat.setTerminator(0) is an empty frame; asynchat is raw",
+    conversation: {
+      steps: [[LINES], [["terminator", 0], ["note_terminator"]], [["note_terminator"], LINES]],
+      chunks: "0\nab\n",
+    },
+    python: {
+      events: [["data", "0"], ["found", "\n"], ["terminator", null], ["data", "ab\n"], ["handle_close"]],
+      terminator: null,
+    },
+    ours: {
+      events: [
+        ["data", "0"],
+        ["found", "\n"],
+        ["terminator", 0],
+        ["found", null],
+        ["terminator", null],
+        ["data", "ab"],
+        ["found", "\n"],
+        ["handle_close"],
+      ],
+      terminator: "\n",
+    },
+  },
+  {
+    name: "AsyncChat.setTerminator() of no bytes throws a TypeError; asynchat is raw",
+    conversation: { steps: [[LINES], [["terminator", ""]]], chunks: "a\nb\n" },
+    python: { events: [["data", "a"], ["found", "\n"], ["data", "b\n"], ["handle_close"]], terminator: null },
+    ours: { events: [["data", "a"], ["found", "\n"], ["error", "TypeError"], ["handle_close"]], terminator: "\n" },
+  },
+  {
     name: "AsyncChat.setTerminator() throws a RangeError for a negative count; asynchat a ValueError",
     conversation: { steps: [[["terminator", -1]]], chunks: "a\n" },
     python: { events: [["error", "ValueError"], ["handle_close"]] },
@@ -187,6 +220,17 @@ export const differences: Difference[] = [
     conversation: { steps: [[LINES]], chunks: "0123456789\nok\n" },
     python: { events: [["data", "0123456789"], ["found", "\n"], ["data", "ok"], ["found", "\n"], ["handle_close"]] },
     ours: { events: [["data", "01234567"], ["handle_close"]] },
+    options: { maxFrameBytes: 8 },
+  },
+  {
+    name: "AsyncChat closes when a count is above the limit; asynchat waits for it",
+    conversation: { steps: [[LINES], [["terminator", 9]]], chunks: "9\n012345678ab" },
+    python: {
+      events: [["data", "9"], ["found", "\n"], ["data", "012345678"], ["found", null], ["data", "ab"], [
+        "handle_close",
+      ]],
+    },
+    ours: { events: [["data", "9"], ["found", "\n"], ["handle_close"]] },
     options: { maxFrameBytes: 8 },
   },
   {

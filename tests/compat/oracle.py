@@ -178,6 +178,9 @@ class Chat(asynchat.async_chat):
     def do_push(self, data):
         self.push(to_bytes(data) if isinstance(data, str) else data)
 
+    def do_push_noted(self, data):
+        self.events.append(["pushed", self.push(to_bytes(data))])
+
     def do_push_bytearray(self, data):
         self.push(bytearray(to_bytes(data)))
 

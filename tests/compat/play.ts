@@ -134,6 +134,9 @@ class PlayedChat extends AsyncChat {
         return;
       case "push":
         return this.push(typeof argument === "string" ? toBytes(argument) : argument as unknown as string);
+      case "push_noted":
+        this.events.push(["pushed", this.push(toBytes(argument))]);
+        return;
       case "push_bytearray":
         return this.push(toBytes(argument));
       case "push_view":
