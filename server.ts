@@ -63,7 +63,7 @@ function readFlags(): Flags {
 async function start(flags: Flags, log: (line: string) => void, logError: (line: string) => void) {
   const { workers, verbose, help: _, ...options } = flags;
   const onAnswer = verbose ? log : undefined;
-  if (workers > 1) return await serveInWorkers(workers, options, logError, onAnswer);
+  if (workers > 1) return await serveInWorkers(workers, options, { onError: logError, ...(onAnswer && { onAnswer }) });
   const server = serveGreeter({ ...options, ...(onAnswer && { onAnswer }) });
   return { addr: server.addr, shutdown: () => server.shutdown(), finished: server.finished.then(() => server.stats) };
 }

@@ -103,6 +103,17 @@ Deno.test("Dispatcher goes on after an interruption that left the gate open", ()
   assertEquals({ all: dispatcher.dispatchNow(), events }, { all: true, events: ["a", "b"] });
 });
 
+Deno.test("Dispatcher checks the gate once for a run of hooks that do not interrupt", () => {
+  const { dispatcher, gate } = dispatcherOf("a\n".repeat(100));
+  let checks = 0;
+  Object.defineProperty(gate, "dispatching", { get: () => ++checks > 0 });
+  assertEquals({ all: dispatcher.dispatchNow(), frames: dispatcher.framesReceived, checks }, {
+    all: true,
+    frames: 100,
+    checks: 1,
+  });
+});
+
 Deno.test("Dispatcher calls no hook while the promise of another is pending", async () => {
   const { dispatcher, events, onFrame } = dispatcherOf("a\nb\n");
   const pending = Promise.withResolvers<void>();
@@ -254,9 +265,11 @@ Deno.test("Dispatcher refuses what a hook collects beyond the limit of its frame
     const errors: FrameTooLongError[] = [];
     const test = dispatcherOf("ab\nc\n", {
       collectIncomingData(data) {
-        const twice = new Uint8Array([...data, ...data, ...data]);
-        if (collects === "data") test.dispatcher.collect(twice);
-        else test.dispatcher.collectRange(twice, 0, twice.length);
+        const thrice = new Uint8Array([...data, ...data, ...data]);
+        for (const bytes of [thrice, new Uint8Array(0)]) { // what fits again does not lift the refusal
+          if (collects === "data") test.dispatcher.collect(bytes);
+          else test.dispatcher.collectRange(bytes, 0, bytes.length);
+        }
       },
       frameTooLong: (error) => errors.push(error),
     });

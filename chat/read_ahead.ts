@@ -64,13 +64,13 @@ async function readOnce(conn: ChatConn, space: Uint8Array): Promise<ReadResult> 
 /** A connection whose first bytes are those of a read that is pending already; everything else is the connection's own. */
 function withFirstRead(conn: ChatConn, ahead: ReadAhead): ChatConn {
   let rest: Uint8Array | null = null; // of the first read
-  let first: Promise<void> | null = ahead.take().then((bytes) => void (rest = bytes ?? new Uint8Array(0)));
+  let first: Promise<Uint8Array | null> | null = ahead.take();
   first.catch(() => {}); // reported by read()
   const read = async (p: Uint8Array): Promise<number | null> => {
     if (first !== null) {
-      await first;
+      rest = await first;
       first = null;
-      if (rest!.length === 0) return null;
+      if (rest === null) return null;
     }
     if (rest === null) return conn.read(p);
     const count = Math.min(rest.length, p.length);

@@ -11,8 +11,11 @@ class SlowConn implements ChatConn {
   readonly localAddr = "here";
   space = new Uint8Array(0);
   reads = 0;
-  closed = false;
+  #closed = false; // private, as in Deno.TcpConn: out of reach of a proxy
 
+  get closed(): boolean {
+    return this.#closed;
+  }
   read(p: Uint8Array): Promise<number | null> {
     if (this.reads++ > 0) {
       p.set(bytes("later"));
@@ -29,7 +32,7 @@ class SlowConn implements ChatConn {
     return Promise.resolve(p.length);
   }
   close(): void {
-    this.closed = true;
+    this.#closed = true;
   }
 }
 
@@ -105,6 +108,13 @@ Deno.test("ReadAhead.hand() of a pending read gives all its bytes at once to a l
   assertEquals([await readText(handed, 10), await readText(handed, 10)], ["0123", "later"]);
 });
 
+Deno.test("ReadAhead.hand() of a pending read of 0 bytes is not the end", async () => {
+  const { conn, ahead } = started();
+  const handed = ahead.hand(conn);
+  conn.receive("");
+  assertEquals([await readText(handed, 10), await readText(handed, 10)], ["", "later"]);
+});
+
 Deno.test("ReadAhead.hand() of a pending read passes on its end and its failure", async () => {
   const ended = started();
   const atEnd = ended.ahead.hand(ended.conn);
@@ -115,6 +125,15 @@ Deno.test("ReadAhead.hand() of a pending read passes on its end and its failure"
   failed.conn.first.reject(new Error("reset"));
   await flushMicrotasks(); // no rejection is unhandled
   await assertRejects(() => lost.read(new Uint8Array(1)), Error, "reset");
+});
+
+Deno.test("ReadAhead.hand() of a pending read that fails is no unhandled rejection when it is not read", async () => {
+  const { conn, ahead, errors } = started();
+  ahead.hand(conn);
+  const error = new Error("reset");
+  conn.first.reject(error);
+  await flushMicrotasks();
+  assertEquals(errors, [error]);
 });
 
 Deno.test("ReadAhead.hand() of a pending read leaves everything else to the connection", async () => {

@@ -17,6 +17,7 @@ function loopOf(reads: Read[], { terminator = true } = {}) {
   const events: string[] = [];
   const errors: unknown[] = [];
   const spaces: number[] = []; // of the reads
+  const memory: number[] = []; // that they lie in
   const lifecycle = new Lifecycle();
   lifecycle.run();
   const clock = new FakeClock();
@@ -25,6 +26,7 @@ function loopOf(reads: Read[], { terminator = true } = {}) {
   const conn: ChatConn = {
     async read(p) {
       spaces.push(p.length);
+      memory.push(p.buffer.byteLength);
       const next = reads.shift();
       const result = next === undefined ? null : await next;
       if (result instanceof Error) throw result;
@@ -74,7 +76,7 @@ function loopOf(reads: Read[], { terminator = true } = {}) {
   const dispatcher = new Dispatcher(hooks, { ...hooks }, gate, input);
   const connection = { conn, lifecycle, bytesSent: 0, clock, hookFailed, apply };
   const loop = new ReadLoop(connection, input, dispatcher);
-  return { loop, events, errors, spaces, lifecycle, clock, input, onFrame, connection };
+  return { loop, events, errors, spaces, memory, lifecycle, clock, input, onFrame, connection };
 }
 
 /** A chat that lingers: our side has ended, the peer's has not. */
@@ -88,6 +90,7 @@ function lingering(reads: Read[]) {
 
 Deno.test("ReadLoop connects, dispatches what arrives, and reports the end of the input", async () => {
   const { loop, events, lifecycle } = loopOf(["a\nb", "c\nrest", null]);
+  assertEquals(loop.pending, false);
   await loop.run();
   assertEquals({ events, received: loop.bytesReceived, ended: lifecycle.inputEnded, pending: loop.pending }, {
     events: ["connect", "frame a", "frame bc", "eof rest"],
@@ -95,6 +98,13 @@ Deno.test("ReadLoop connects, dispatches what arrives, and reports the end of th
     ended: true,
     pending: false,
   });
+});
+
+Deno.test("ReadLoop makes data of a partial terminator at the end of the input", async () => {
+  const { loop, events, input } = loopOf(["half\r", null]);
+  input.setTerminator("\r\n");
+  await loop.run();
+  assertEquals(events, ["connect", "eof half\r"]);
 });
 
 Deno.test("ReadLoop closes a chat without a terminator before the first read", async () => {
@@ -165,6 +175,16 @@ Deno.test("ReadLoop drops the input of a closing chat, and counts it", async () 
     received: 6,
     begun: false,
     closed: true,
+  });
+});
+
+Deno.test("ReadLoop keeps nothing of what it drops", async () => {
+  const { loop, connection, memory } = lingering([...Array(100).fill(FILL), null]);
+  connection.bytesSent = Infinity; // no pause
+  await loop.run();
+  assertEquals({ dropped: loop.bytesReceived > 1_500_000, memory: Math.max(...memory) }, {
+    dropped: true,
+    memory: 16_384,
   });
 });
 

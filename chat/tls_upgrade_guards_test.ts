@@ -1,9 +1,17 @@
 // Guards of startTls() that no other test notices: hooks that do not await it, and a chat that ends as the handshake does.
 
-import { assertEquals } from "@std/assert";
-import type { ChatConn, ChatOptions, TlsUpgrade } from "../mod.ts";
+import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  type ChatConn,
+  type ChatOptions,
+  HandshakeTimeoutError,
+  type TlsUpgrade,
+  UnreadPlaintextError,
+} from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
-import { flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
+import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
+import { startTls } from "./tls_upgrade.ts";
+import { Writer } from "./writer.ts";
 
 /** Starts TLS from wherever a test wants it. */
 class Upgrading extends Recorder {
@@ -253,4 +261,88 @@ Deno.test("matchedTerminator is null after startTls, as no frame has ended over 
   assertEquals(matched, { STARTTLS: "\r\n", "over TLS": null, next: "\r\n" });
   theirs.close();
   peer.close();
+});
+
+// ------------------------------------------------------------------------------------------------------------ startTls itself
+
+/** An upgrade of a connection without a chat. */
+function plaintext({ unread = "", capacity = 65_536 } = {}) {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair({ capacity });
+  const writer = new Writer(conn, { onEnd() {}, onError() {}, onProducerError() {} });
+  writer.start();
+  const ending = new AbortController();
+  return { conn, peer, clock, writer, ending, unread: bytes(unread), signal: ending.signal };
+}
+
+Deno.test("startTls of a client refuses bytes that came ahead of the handshake, those of a server begin it", async () => {
+  const before = plaintext({ unread: "250 ok" });
+  const { upgrade, started, secured, inner } = handshake();
+  const error = await assertRejects(() => startTls(before, { ...upgrade, role: "client" }), UnreadPlaintextError);
+  assertEquals(error.message.includes("6 bytes"), true);
+  const upgraded = startTls(before, upgrade);
+  const { conn, unread } = await started;
+  assertStrictEquals(conn, before.conn);
+  assertEquals(unread, "250 ok");
+  secured.resolve(inner);
+  assertStrictEquals(await upgraded, inner);
+  const client = handshake();
+  client.secured.resolve(client.inner);
+  assertStrictEquals(await startTls(plaintext(), { ...client.upgrade, role: "client" }), client.inner);
+});
+
+Deno.test("startTls shakes hands after what is queued is sent, and stops the writer and its timer at the end", async () => {
+  const before = plaintext({ capacity: 4 });
+  const { upgrade, started, secured, inner } = handshake();
+  let isStarted = false;
+  started.then(() => isStarted = true);
+  before.writer.push("220 go ahead");
+  const upgraded = startTls(before, upgrade);
+  await flushMicrotasks();
+  const meanwhile = { isStarted, timers: before.clock.pending, writer: before.writer.state };
+  assertEquals(meanwhile, { isStarted: false, timers: 1, writer: "writing" });
+  assertEquals(await before.peer.receiveText(12), "220 go ahead");
+  secured.resolve(inner);
+  await upgraded;
+  assertEquals({ isStarted, timers: before.clock.pending, writer: before.writer.state, closed: inner.closed }, {
+    isStarted: true,
+    timers: 0,
+    writer: "closed",
+    closed: false,
+  });
+});
+
+Deno.test("startTls takes 10 seconds at most, or timeoutMs, and closes what comes of a late handshake", async () => {
+  for (const timeoutMs of [undefined, 500]) {
+    const before = plaintext();
+    const { upgrade, started, secured, inner } = handshake();
+    const upgraded = startTls(before, timeoutMs === undefined ? upgrade : { ...upgrade, timeoutMs });
+    let error: unknown;
+    upgraded.catch((reason) => error = reason);
+    await started;
+    before.clock.advance((timeoutMs ?? 10_000) - 1);
+    await flushMicrotasks();
+    assertEquals({ error, writer: before.writer.state }, { error: undefined, writer: "idle" });
+    before.clock.advance(1);
+    await flushMicrotasks();
+    assertInstanceOf(error, HandshakeTimeoutError);
+    assertEquals({ names: error.message.includes("TLS handshake"), writer: before.writer.state }, {
+      names: true,
+      writer: "closed",
+    });
+    secured.resolve(inner);
+    await flushMicrotasks();
+    assertEquals(inner.closed, true);
+  }
+});
+
+Deno.test("startTls rejects with the reason of the chat's end at once, also before the handshake", async () => {
+  const reason = new Error("the chat has ended");
+  const before = plaintext({ capacity: 1 });
+  before.writer.push("more than is taken");
+  const upgraded = startTls(before, handshake().upgrade);
+  before.ending.abort(reason);
+  assertStrictEquals(await upgraded.catch((error) => error), reason);
+  assertEquals({ timers: before.clock.pending, writer: before.writer.state }, { timers: 0, writer: "closed" });
+  before.peer.close();
 });

@@ -235,7 +235,9 @@ class RedisChat extends AsyncChat {
   }
 
   protected override frameTooLong() {
-    this.#refuse("too big inline request");
+    const kind = { count: "mbulk count string", length: "bulk count string" }[this.#frame as string] ??
+      "inline request";
+    this.#refuse(`too big ${kind}`);
   }
 
   /** Runs a line of words. */

@@ -122,14 +122,14 @@ const CONVERSATIONS: Conversation[] = [
       command("HELLO", "4"),
       command("HELLO", "x"),
       command("HELLO", "3", "AUTH", "x"),
-      command("HELLO", "3", "AUTH", "nobody", "x"),
+      command("HELLO", "3", "AUTH", "other", "x"),
       command("HELLO", "3", "SETNAME"),
       command("HELLO", "3", "SETNAME", "a b"),
       command("HELLO", "3", "FOO", "x"),
       command("GET", "no"),
       command("HELLO", "2", "AUTH", "default", "x"),
       command("AUTH", "default", "x"),
-      command("AUTH", "nobody", "x"),
+      command("AUTH", "other", "x"),
       command("AUTH", "x"),
     ].join(""),
     "-NOPROTO unsupported protocol version\r\n" +
@@ -151,6 +151,12 @@ const LOWER_LIMITS: Conversation[] = [
   ["a command that is too long", "*2\r\n$4\r\nECHO\r\n$67108864\r\n", "-ERR Protocol error: invalid bulk length\r\n"],
   ["too many arguments", "*1048577\r\n", "-ERR Protocol error: invalid multibulk length\r\n"],
   ["a line that is too long", `${"x".repeat(70_000)}\r\n`, "-ERR Protocol error: too big inline request\r\n"],
+  ["a count that is too long", `*${"1".repeat(70_000)}\r\n`, "-ERR Protocol error: too big mbulk count string\r\n"],
+  [
+    "a length that is too long",
+    `*1\r\n$${"1".repeat(70_000)}\r\n`,
+    "-ERR Protocol error: too big bulk count string\r\n",
+  ],
 ];
 
 /** Numbers of connections, and the version of the server, differ. */

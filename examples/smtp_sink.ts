@@ -20,6 +20,7 @@ const MAX_COMMAND_BYTES = 2_048; //   RFC 5321 requires 512, extensions more
 const MAX_LINE_BYTES = 1_000; //      RFC 5321, 4.5.3.1.6, with CR LF
 const MAX_RECIPIENTS = 1_000; //      as in Postfix
 const MAX_CONNECTIONS = 50; //        each may hold a mail in memory
+const LINES_PER_TURN = 16_384; //      then it is the turn of others: 5 ms of work
 const [LF, CR, DOT, QUOTE] = [0x0a, 0x0d, 0x2e, 0x3e];
 
 class SmtpSink extends AsyncChat {
@@ -31,6 +32,7 @@ class SmtpSink extends AsyncChat {
   #mail: Uint8Array | null = null; // the current one, as in the file
   #length = 0; // its bytes so far
   #size = 0; //   its bytes as sent
+  #lines = 0;
   #fault = "";
 
   constructor(conn: Deno.Conn, mbox: string, tls: ReturnType<typeof serverTls> | null) {
@@ -57,7 +59,7 @@ class SmtpSink extends AsyncChat {
 
   #command(line: string): unknown {
     const [, verb, rest = ""] = /^([A-Za-z]{4,8})(?: (.*))?$/.exec(line) ?? [];
-    if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: printable ASCII is wanted\r\n");
+    if (/[^ -~]/.test(line)) return this.push("500 5.5.2 Syntax error: expected printable ASCII\r\n");
     switch (verb?.toUpperCase()) {
       case "HELO":
         [this.#helo, this.#from] = [rest, null];
@@ -76,14 +78,14 @@ class SmtpSink extends AsyncChat {
         const [, from, parameters] = /^FROM: ?<([^<> ]*)>((?: [A-Z0-9=-]+)*)$/i.exec(rest) ?? [];
         const size = Number(/ SIZE=([0-9]{1,20})\b/i.exec(parameters ?? "")?.[1] ?? 0);
         if (this.#helo === "") return this.push("503 5.5.1 EHLO first\r\n");
-        if (from === undefined) return this.push("501 5.5.4 MAIL FROM:<address> is wanted\r\n");
+        if (from === undefined) return this.push("501 5.5.4 Expected MAIL FROM:<address>\r\n");
         if (size > MAX_MAIL_BYTES) return this.push("552 5.3.4 Too much mail\r\n");
         [this.#from, this.#recipients] = [from, 0];
         return this.push("250 2.1.0 Ok\r\n");
       }
       case "RCPT":
         if (this.#from === null) return this.push("503 5.5.1 MAIL first\r\n");
-        if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 RCPT TO:<address> is wanted\r\n");
+        if (!/^TO: ?<[^<> ]+>$/i.test(rest)) return this.push("501 5.5.4 Expected RCPT TO:<address>\r\n");
         if (this.#recipients === MAX_RECIPIENTS) return this.push("452 4.5.3 Too many recipients\r\n");
         this.#recipients++;
         return this.push("250 2.1.5 Ok\r\n");
@@ -121,6 +123,7 @@ class SmtpSink extends AsyncChat {
     if (this.#size > MAX_MAIL_BYTES) this.#fault ||= "552 5.3.4 Too much mail";
     if (this.#fault !== "") this.#mail = new Uint8Array();
     else this.#append(line[0] === DOT ? line.subarray(1) : line);
+    if (++this.#lines % LINES_PER_TURN === 0) return new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   /** Appends a line of the mail. Quotes a "From " in it. */

@@ -98,7 +98,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 
   get stats(): ServerStats {
-    return this.#counters.snapshot(this.#chats.keys());
+    return this.#counters.snapshot(this.#chats.keys(), this.#handshakes?.files ?? 0);
   }
 
   ref(): void {
@@ -118,13 +118,13 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   #hasCapacity(): boolean {
     if (!this.#admission.full) return true;
     if (this.#idleOrder === null || this.#admission.exceeded) return false;
-    return (this.#handshakes?.size ?? 0) > 0 || this.#idleOrder.oldest() !== undefined;
+    return (this.#handshakes?.closable ?? 0) > 0 || this.#idleOrder.oldest() !== undefined;
   }
 
   /** Closes the oldest handshake or the chat that is idle longest, whichever kind there is more of. */
   #makeRoom(idleOrder: IdleOrder): void {
     const error = new ServerFullError(this.#maxConnections);
-    const handshakes = this.#handshakes?.size ?? 0;
+    const handshakes = this.#handshakes?.closable ?? 0;
     const chat = handshakes > this.#chats.size ? undefined : idleOrder.oldest();
     if (chat === undefined) return this.#handshakes?.closeOldest(error);
     idleOrder.delete(chat);
@@ -143,7 +143,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   /** Closes a connection above a limit. Before its handshake the peer would not understand a refusal. */
   #reject(conn: Conn, handshakeDone: boolean): void {
     this.#counters.count("refused");
-    const ended = handshakeDone ? this.#rejections.reject(conn) : closeQuietly(conn);
+    const ended = handshakeDone ? this.#rejections.reject(conn) : this.#handshakes?.reject(conn);
     if (ended === undefined) return;
     this.#admission.acquireSlot(NO_ADDRESS); // it holds a file
     void ended.then(() => this.#releaseSlot(NO_ADDRESS));
@@ -171,9 +171,13 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 
   #handshakeFailed(conn: Conn, address: string, failure: unknown): void {
-    closeQuietly(conn);
-    this.#releaseSlot(address);
-    if (!this.#lifecycle.stopped) this.report(failure, "handshake", conn.remoteAddr);
+    const { remoteAddr } = conn;
+    const free = this.#handshakes?.whenFree(conn);
+    if (free === undefined) {
+      closeQuietly(conn);
+      this.#releaseSlot(address);
+    } else void free.then(() => this.#releaseSlot(address));
+    if (!this.#lifecycle.stopped) this.report(failure, "handshake", remoteAddr);
   }
 
   #startChat(conn: Conn, address: string): void {
@@ -229,7 +233,10 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
 
   async shutdown(): Promise<ShutdownResult> {
     if (this.#stop()) {
-      for (const chat of this.#chats.keys()) chat.closeWhenDone();
+      for (const chat of this.#chats.keys()) {
+        if (chat.serverStopping === undefined) chat.closeWhenDone();
+        else chat.serverStopping();
+      }
       if (this.#chats.size > 0) {
         const error = new ShutdownError(this.#drainTimeoutMs);
         this.#cancelDeadline = this.#clock.after(this.#drainTimeoutMs, () => this.#closeChats(error));

@@ -189,7 +189,15 @@ Deno.test("ConnServer.stats counts chats that are open and chats that have ended
   await flushMicrotasks();
   const counts = [{ bytesReceived: 1, bytesSent: 10, framesReceived: 100 }, {}, { bytesReceived: 2 }];
   counts.forEach((count, i) => Object.assign(chats[i]!, count));
-  const expected = { accepted: 3, refused: 0, acceptErrors: 1, bytesReceived: 3, bytesSent: 10, framesReceived: 100 };
+  const expected = {
+    accepted: 3,
+    refused: 0,
+    handshaking: 0,
+    acceptErrors: 1,
+    bytesReceived: 3,
+    bytesSent: 10,
+    framesReceived: 100,
+  };
   assertEquals(server.stats, { ...expected, open: 3, closes: {} });
   Object.assign(chats[1]!, { closeReason: systemError("BrokenPipe", "EPIPE") });
   chats[0]!.ended.resolve();

@@ -20,7 +20,7 @@ export interface ServeOptions extends ConnServerOptions {
   port?: number;
   /**
    * The file of a Unix socket to listen on instead; it is removed at the end. A socket left behind by a dead server is
-   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
+   * replaced, which needs access to a lock file beside it, `<path>.lock`; that file stays. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
    * ends.
    */
   path?: string;
@@ -52,9 +52,9 @@ export interface ServeOptions extends ConnServerOptions {
   /** The private key of the certificate, in PEM. */
   key?: string;
   /**
-   * The time limit of a TLS handshake, in milliseconds. At the limit the connection is closed, and `onError` is called
-   * with a `HandshakeTimeoutError`. (Deno 2.9 frees the socket only when the peer ends or continues it:
-   * denoland/deno#14547.)
+   * The time limit of a TLS handshake, in milliseconds. At the limit `onError` is called with a
+   * `HandshakeTimeoutError`. Deno 2.9 frees the socket only when the peer ends or continues (denoland/deno#14547); until
+   * then it counts for `maxConnections`, `maxConnectionsPerAddress` and `stats.handshaking`.
    *
    * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
    */
@@ -147,6 +147,7 @@ function handshakeFor({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions)
   return {
     name: "TLS handshake",
     timeoutMs: handshakeTimeoutMs ?? 10_000,
+    holdsFile: true,
     run: (conn) => (conn as Deno.TlsConn).handshake(),
   };
 }

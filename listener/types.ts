@@ -6,6 +6,8 @@ export interface Servable {
   run(): Promise<void>;
   /** Starts a graceful close. */
   closeWhenDone(): void;
+  /** Starts a graceful close because the server shuts down; without it `closeWhenDone()` is called. */
+  serverStopping?(): void;
   /** Closes now. */
   close(reason?: Error): void;
   /** Whether it may not give way when the server is full: it works or sends. */
@@ -28,6 +30,8 @@ export interface ServerStats {
   refused: number;
   /** Connections with a running chat. */
   open: number;
+  /** Connections without a chat: their handshake is pending, or timed out and their file is not free yet. */
+  handshaking: number;
   /** Connections that failed before their chat started, and errors of the listener. */
   acceptErrors: number;
   /** Bytes read, on all connections. */

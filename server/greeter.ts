@@ -1,4 +1,5 @@
 import { AsyncChat } from "../chat.ts";
+import { type Clock, systemClock } from "../chat/clock.ts";
 import type { ChatConn, ChatOptions } from "../chat/options.ts";
 import type { ChatServer } from "../listener/types.ts";
 import type { ChatTimeoutError } from "../core/errors.ts";
@@ -38,6 +39,9 @@ const LIMITS = {
   whenFull: "closeOldestIdle",
 } as const;
 
+/** How long a new connection may take to send its request when the server shuts down. Go's net/http waits 5 s. */
+const GRACE_MS = 1_000;
+
 const EMPTY_LINE = "\r\n\r\n";
 /** Ends of a head. Those with a bare LF are errors, recognized so that the client gets an answer at once. */
 const HEAD_ENDS = [EMPTY_LINE, "\n\r\n", "\n\n"];
@@ -59,6 +63,9 @@ export class Greeter extends AsyncChat {
   readonly #onAnswer: ((line: string) => void) | undefined;
   #inHead = false;
   #skipping: RequestHead | null = null; // its content is being skipped
+  readonly #clock: Clock;
+  #isLast = false; // closes after the next answer
+  #cancelGrace: () => void = () => {};
 
   /**
    * Creates a greeter over a connection, and takes ownership of it.
@@ -69,6 +76,7 @@ export class Greeter extends AsyncChat {
   constructor(conn: ChatConn, options: GreeterOptions = {}) {
     super(conn, { idleTimeoutMs: IDLE_TIMEOUT_MS, frameTimeoutMs: HEAD_TIMEOUT_MS, ...options });
     this.#onAnswer = options.onAnswer;
+    this.#clock = options.clock ?? systemClock;
     this.#expectHead();
   }
 
@@ -139,6 +147,21 @@ export class Greeter extends AsyncChat {
     } else this.closeWhenDone();
   }
 
+  /**
+   * Closes gracefully when the server shuts down. A connection that has sent no request yet is new: its request is on
+   * the way, and is answered when it arrives within a second.
+   */
+  serverStopping(): void {
+    if (this.framesReceived > 0) return this.closeWhenDone();
+    this.#isLast = true;
+    this.#cancelGrace = this.#clock.after(GRACE_MS, () => this.closeWhenDone());
+  }
+
+  /** Ends the time limit of a shutdown. */
+  protected override handleClose(_reason?: Error): void {
+    this.#cancelGrace();
+  }
+
   #expectHead(): void {
     this.#skipping = null;
     this.setTerminator(HEAD_ENDS, { maxFrameBytes: MAX_HEAD_BYTES });
@@ -147,7 +170,7 @@ export class Greeter extends AsyncChat {
   #answer(request: RequestHead): void {
     const path = decodePath(request.target);
     if (typeof path !== "string") return this.#reject(path, request);
-    this.#respond(request, 200, greeting(path.slice(1) || "world"), request.keepAlive);
+    this.#respond(request, 200, greeting(path.slice(1) || "world"), request.keepAlive && !this.#isLast);
   }
 
   /** Answers with an error and closes: bytes behind a request that was not understood have no known meaning. */

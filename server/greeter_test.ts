@@ -221,6 +221,44 @@ Deno.test("Greeter keeps an idle connection longer than nginx's 60 s", async () 
   await over;
 });
 
+Deno.test("Greeter answers the first request of a connection that is new when the server shuts down", async () => {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair();
+  const greeter = new Greeter(conn, { clock });
+  const over = greeter.run();
+  await flushMicrotasks();
+  greeter.serverStopping();
+  await flushMicrotasks();
+  await peer.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+  const answer = await peer.receiveText();
+  assertEquals(statusesIn(answer), [200]);
+  assertStringIncludes(answer, "Connection: close\r\n");
+  peer.close();
+  await over;
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("Greeter closes at shutdown after a second without a request, or at once after the first", async () => {
+  for (const requests of ["", "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"]) {
+    const clock = new FakeClock();
+    const [conn, peer] = memoryPair();
+    const greeter = new Greeter(conn, { clock });
+    const over = greeter.run();
+    await peer.send(requests);
+    await flushMicrotasks();
+    greeter.serverStopping();
+    if (requests === "") {
+      clock.advance(999);
+      assertEquals(greeter.state, "open");
+      clock.advance(1);
+    }
+    assertEquals(greeter.state, "closing");
+    peer.close();
+    await over;
+    assertEquals(clock.pending, 0);
+  }
+});
+
 Deno.test("Greeter sends no page to a HEAD request that it rejects", async () => {
   const cases: [string, number][] = [
     ["HEAD /x HTTP/1.1\r\n\r\n", 400], // no Host

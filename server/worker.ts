@@ -1,6 +1,7 @@
 // One worker of the greeter, started by workers.ts.
 import type { ChatServer } from "../listener/types.ts";
 import { serveGreeter } from "./greeter.ts";
+import { holdWhileAlive } from "./life_lock.ts";
 import { printErrorsTo } from "./log_sink.ts";
 import type { WorkerConfig, WorkerReport } from "./workers.ts";
 
@@ -13,7 +14,8 @@ let server: ChatServer | undefined;
 
 parent.onmessage = async ({ data }) => {
   if (data === "shutdown") return void server?.shutdown();
-  const { verbose, ...options } = data;
+  const { verbose, lock, ...options } = data;
+  await holdWhileAlive(lock);
   printErrorsTo((error) => parent.postMessage({ error }));
   const onAnswer = (line: string) => parent.postMessage({ line });
   try {

@@ -14,6 +14,8 @@ export interface ServedOptions extends Omit<ChatOptions, "clock" | "unread"> {
   /** "bare echo" does not use this library. */
   kind: "greeter" | "echo" | "bare echo";
   maxConnections?: number;
+  maxConnectionsPerAddress?: number;
+  whenFull?: "wait" | "closeOldestIdle";
 }
 
 /** Figures of the server process. */
