@@ -1,7 +1,7 @@
 import { errorLog } from "../chat/error_log.ts";
 
-/** Queued bytes above which lines are dropped: thousands of lines, for a reader that pauses. */
-const MAX_QUEUED_BYTES = 1_048_576;
+/** Queued bytes above which lines are dropped: 100,000 lines, for a reader that pauses. */
+const MAX_QUEUED_BYTES = 8_388_608;
 /** The most bytes of one write: a reader that is slow gets whole lines. */
 const MAX_WRITE_BYTES = 65_536;
 

@@ -52,7 +52,7 @@ for (const workers of ["1", "2"]) {
       await using lines = new Lines(child.stdout);
       const port = await lines.nextPort();
       const conn = await connect(port);
-      const requests = 500; // 4 MB of log: more than the pipe and the queue hold
+      const requests = 2_000; // 16 MB of log: more than the pipe and the queue hold
       const sending = send(conn, `GET /${"x".repeat(8_000)} HTTP/1.1\r\nHost: h\r\n\r\n`.repeat(requests))
         .then(() => conn.closeWrite());
       const { text } = await receive(conn);
