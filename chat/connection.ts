@@ -102,7 +102,7 @@ export class Connection implements Gate {
 
   hookStarted(): void {
     this.lifecycle.hookStarted();
-    this.#watchPeer();
+    this.watchPeer();
   }
 
   hookSettled(): void {
@@ -223,11 +223,12 @@ export class Connection implements Gate {
   /** The signal for a hook: while it is pending, a reset is noticed. */
   get hookSignal(): AbortSignal {
     this.#watchesPeer = true;
-    this.#watchPeer();
+    this.watchPeer();
     return this.signal;
   }
 
-  #watchPeer(): void {
+  /** Reads ahead if a hook is pending that has asked for it. To be called whenever no read is pending any more. */
+  watchPeer(): void {
     const isPending = this.lifecycle.hookPending && this.upgrade === undefined;
     if (this.#watchesPeer && isPending) this.#readLoop.readAhead();
   }

@@ -24,6 +24,7 @@ export interface Readable {
   readonly bytesSent: number;
   readonly clock: Clock;
   hookFailed(error: unknown): void;
+  watchPeer(): void;
   apply(action: Action): void;
 }
 
@@ -71,6 +72,7 @@ export class ReadLoop {
         if (this.#ahead !== null) this.#receivedAhead(await this.#ahead.take());
         else this.#received(into, await this.#connection.conn.read(into.reserve()));
         this.#pending = false;
+        this.#connection.watchPeer();
       } catch (error) {
         this.#pending = false;
         this.#connection.apply(lifecycle.inputFailed(asError(error)));
