@@ -208,7 +208,7 @@ Deno.test("Lifecycle changes phase by these events and no others", () => {
         "outputFailed",
         "outputFinished",
       ],
-      "lingering -> closed": [...CLOSES, "inputFailed", "inputFinished"],
+      "lingering -> closed": ["close", "connectionLost", "detach", "inputFailed", "inputFinished"],
       "closed -> finished": ["lastHookSettled"],
     },
   );

@@ -221,7 +221,7 @@ export class WatchedConn implements ChatConn {
     } catch (error) {
       if (this.closes === 0 && !this.isDetached) {
         this.errors.push(this.readError = error);
-        if (isAhead && this.ends === 0) {
+        if (isAhead) {
           this.aheadError = error;
           if (this.lostAt === Infinity) this.lostAt = this.#clock.now();
         }
