@@ -98,6 +98,8 @@ export class OutgoingOverflowError extends Error {
 
 /** Raised when a connection does not begin with a valid header of the PROXY protocol. */
 export class ProxyHeaderError extends Error {
+  /** What is wrong with the header. */
+  readonly problem: string;
   /** Bytes received when the header was found invalid. */
   readonly received: number;
 
@@ -110,6 +112,7 @@ export class ProxyHeaderError extends Error {
   constructor(problem: string, received: number) {
     super(`Invalid PROXY header: ${problem}, got ${received} bytes, expected version 1 or 2`);
     this.name = "ProxyHeaderError";
+    this.problem = problem;
     this.received = received;
   }
 }

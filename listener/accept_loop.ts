@@ -119,7 +119,8 @@ export class AcceptLoop<Conn extends { close(): unknown }> {
   }
 }
 
-function isPerConnectionError(error: unknown): boolean {
+/** Whether an error says that its connection is gone, and nothing about the next one. */
+export function isPerConnectionError(error: unknown): boolean {
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
   return PER_CONNECTION_ERRORS.test(String(name)) || PER_CONNECTION_ERRORS.test(String(code));
 }

@@ -13,12 +13,13 @@ import { errorChannel } from "../chat/diagnostics.ts";
 import { errorLog, formatPeer } from "../chat/error_log.ts";
 import type { ChatConn } from "../chat/options.ts";
 import { watch } from "../chat/watch.ts";
-import { ServerFullError, ShutdownError } from "../core/errors.ts";
-import { AcceptLoop, type ConnListener } from "./accept_loop.ts";
+import { ProxyHeaderError, ServerFullError, ShutdownError } from "../core/errors.ts";
+import { AcceptLoop, type ConnListener, isPerConnectionError } from "./accept_loop.ts";
 import { addressOf, Admission, NO_ADDRESS } from "./admission.ts";
 import { Counters } from "./counters.ts";
 import { type Handshake, Handshakes } from "./handshake.ts";
 import { IdleOrder } from "./idle_order.ts";
+import { INCOMPLETE } from "./proxy_protocol.ts";
 import { closeQuietly, Rejections } from "./rejection.ts";
 import { ServerLifecycle } from "./server_state.ts";
 import type { ChatServer, ConnServerOptions, Servable, ServeErrorInfo, ServerStats, ShutdownResult } from "./types.ts";
@@ -292,6 +293,15 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 }
 
-function printError(error: unknown, { remoteAddr }: ServeErrorInfo): void {
+function printError(error: unknown, { remoteAddr, phase }: ServeErrorInfo): void {
+  if (hasLeft(error, phase)) return;
   errorLog.report(`Cannot serve a connection${formatPeer(remoteAddr)}`, error);
+}
+
+/** Whether a peer connected and left, as a health check of a proxy does: that is counted, and not printed. */
+function hasLeft(error: unknown, phase: ServeErrorInfo["phase"]): boolean {
+  if (phase === "accept") return (error as { name?: unknown } | null)?.name === "NotConnected";
+  if (phase !== "handshake") return false;
+  if (error instanceof ProxyHeaderError) return error.problem === INCOMPLETE && error.received === 0;
+  return isPerConnectionError(error);
 }

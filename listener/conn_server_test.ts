@@ -9,7 +9,7 @@ import {
   stuckChat,
   systemError,
 } from "../tests/listener_fakes.ts";
-import { ServerFullError, ShutdownError } from "../core/errors.ts";
+import { ProxyHeaderError, ServerFullError, ShutdownError } from "../core/errors.ts";
 import { flushMicrotasks } from "../tests/recorder.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { ChatServer } from "./types.ts";
@@ -181,6 +181,21 @@ Deno.test("ConnServer without onError prints one line with the peer's address, a
     ["Cannot serve a connection: ConnectionReset: ECONNRESET"],
     ["Cannot serve a connection [2001:db8::1]:5: Error: no chat"],
   ]);
+});
+
+Deno.test("ConnServer without onError counts and does not print a peer that connects and leaves", async () => {
+  const gone = [new ProxyHeaderError("it is incomplete", 0), systemError("ConnectionReset", "ECONNRESET")];
+  let acceptErrors = 0;
+  const printed = await captureErrors(async () => {
+    const listener = new FakeListener();
+    const handshake = { name: "PROXY header", timeoutMs: 1_000, run: () => Promise.reject(gone.shift()) };
+    const server = new ConnServer(listener, {}, () => new FakeChat(), handshake);
+    listener.offer(new FakeConn(), new FakeConn(), systemError("NotConnected", "ENOTCONN"));
+    await flushMicrotasks();
+    acceptErrors = server.stats.acceptErrors;
+    await server.shutdown();
+  });
+  assertEquals({ printed, acceptErrors }, { printed: [], acceptErrors: 3 });
 });
 
 Deno.test("ConnServer.stats counts chats that are open and chats that have ended", async () => {

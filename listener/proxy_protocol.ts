@@ -19,6 +19,9 @@ export interface ProxyProtocolOptions {
   timeoutMs?: number;
 }
 
+/** The problem of a header whose connection has ended. */
+export const INCOMPLETE = "it is incomplete";
+
 /**
  * Returns the handshake that reads a PROXY header and applies its addresses to the connection. No byte after the header
  * is read.
@@ -49,7 +52,7 @@ async function readHeader(conn: ChatConn): Promise<ProxyHeader> {
     if ("problem" in result) throw new ProxyHeaderError(result.problem, length);
     if ("length" in result) return result;
     const count = await conn.read(bytes.subarray(length, length + result.missing));
-    if (count === null) throw new ProxyHeaderError("it is incomplete", length);
+    if (count === null) throw new ProxyHeaderError(INCOMPLETE, length);
     length += count;
   }
 }
