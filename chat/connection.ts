@@ -287,6 +287,7 @@ export class Connection implements Gate {
     this.input.drop();
     this.writer.stop(reason);
     this.#abort?.abort(reason);
+    this.#plainWriter?.stop(reason); // after the upgrade has noticed that it failed
     if (this.#finished !== null) void this.#callCloseHook();
   }
 

@@ -97,7 +97,7 @@ export class Dispatcher {
         this.#holdWhilePending(result);
       }
     } catch (error) {
-      this.#gate.hookFailed(error);
+      this.#hookThrew(error);
     }
     return false;
   }
@@ -107,7 +107,7 @@ export class Dispatcher {
     try {
       this.#holdWhilePending(hook(this.#hooks));
     } catch (error) {
-      this.#gate.hookFailed(error);
+      this.#hookThrew(error);
     }
     return this.#running;
   }
@@ -139,6 +139,12 @@ export class Dispatcher {
     this.#oversized = null;
     this.#input.clearCollected();
     if (!discards) this.#gate.drain(error);
+  }
+
+  /** A hook that threw may have started an upgrade before. */
+  #hookThrew(error: unknown): void {
+    this.#gate.hookFailed(error);
+    this.#holdWhilePending(undefined);
   }
 
   /** Keeps the next hook from being called while this one's promise, or an upgrade that it started, is pending. */

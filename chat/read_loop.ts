@@ -23,6 +23,8 @@ export interface Readable {
   readonly lifecycle: Lifecycle;
   readonly bytesSent: number;
   readonly clock: Clock;
+  /** Pending while the connection is upgraded to TLS. */
+  readonly upgrade: Promise<void> | undefined;
   hookFailed(error: unknown): void;
   watchPeer(): void;
   apply(action: Action): void;
@@ -61,6 +63,10 @@ export class ReadLoop {
       // In a graceful close input is dropped, so that a peer that is still sending gets to read our last bytes.
       if (!lifecycle.closing && !dispatcher.dispatchNow()) {
         await dispatcher.dispatch();
+        continue;
+      }
+      if (this.#connection.upgrade !== undefined) { // it reads the connection meanwhile
+        await this.#connection.upgrade;
         continue;
       }
       try {

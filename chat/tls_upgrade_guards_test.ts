@@ -123,6 +123,70 @@ Deno.test("startTls after a hook that rejects and is forgiven still lets no plai
   peer.close();
 });
 
+for (const end of ["throws", "calls closeWhenDone"]) {
+  Deno.test(`startTls alone reads the connection after a hook that starts it and ${end}`, async () => {
+    const { upgrade, started, secured, inner, peer } = handshake();
+    const { chat, ours, theirs } = upgrading();
+    chat.onError = () => {};
+    chat.onFrame = (frame) => {
+      if (frame !== "STARTTLS") return;
+      void chat.start(upgrade);
+      if (end === "throws") throw new Error("boom");
+      chat.closeWhenDone();
+    };
+    const over = chat.run();
+    await theirs.send("STARTTLS\r\n");
+    await started;
+    await theirs.send("the beginning of a handshake\r\n");
+    await flushMicrotasks();
+    assertEquals({ reads: ours.calls.read, received: chat.bytesReceived }, { reads: 1, received: 10 });
+    secured.resolve(inner);
+    await peer.send("over TLS\r\n");
+    await peer.closeWrite();
+    await over;
+    const frames = end === "throws" ? ["frame STARTTLS", "frame over TLS", "eof"] : ["frame STARTTLS"];
+    assertEquals(chat.events, ["connect", ...frames, "close"]);
+    theirs.close();
+    peer.close();
+  });
+}
+
+Deno.test("startTls in a hook that throws keeps the next hook waiting", async () => {
+  const { upgrade, started, secured, inner, peer } = handshake();
+  const { chat, theirs } = upgrading();
+  chat.onError = () => {};
+  chat.onConnect = () => {
+    void chat.start(upgrade);
+    chat.setTerminator(0); // is complete at once
+    throw new Error("boom");
+  };
+  const over = chat.run();
+  await started;
+  await flushMicrotasks();
+  assertEquals(chat.events, ["connect"]);
+  secured.resolve(inner);
+  await peer.closeWrite();
+  await over;
+  assertEquals(chat.events, ["connect", "frame ", "eof", "close"]);
+  theirs.close();
+  peer.close();
+});
+
+Deno.test("close() during startTls writes nothing more to the connection", async () => {
+  const { upgrade } = handshake();
+  const { chat, ours, theirs } = upgrading();
+  let started: Promise<void> | undefined;
+  chat.onConnect = () => {
+    chat.push("before TLS\r\n");
+    started = chat.start(upgrade).catch(() => {});
+    chat.close();
+  };
+  await chat.run();
+  await started;
+  assertEquals({ writes: ours.calls.write, received: await theirs.receiveText() }, { writes: 0, received: "" });
+  theirs.close();
+});
+
 Deno.test("startTls from outside while output is full lets no plaintext through", async () => {
   const { upgrade, started, secured, inner, peer } = handshake();
   const { chat, ours, theirs } = upgrading({ highWaterMark: 10 }, 10);
