@@ -78,6 +78,6 @@ Deno.test("WriteQueue.push() of more than a spare block holds leaves that for a 
 
 Deno.test("WriteQueue.push() fills a block of 64 KiB to its last byte", () => {
   const queue = new WriteQueue();
-  for (let i = 0; i < 4; i++) queue.push(new Uint8Array(16_384));
+  for (const size of [16_383, 16_384, 16_384, 1, 16_384]) queue.push(new Uint8Array(size)); // the last enlarges the block
   assertEquals(queue.peek()!.length, 65_536);
 });
