@@ -9,8 +9,7 @@ import type { Terminator } from "./core/frame_splitter.ts";
 import type { ProducerLike } from "./core/producer.ts";
 
 /**
- * Reads a connection as frames and calls a hook for each. Subclass it, set a terminator, and override `foundTerminator`;
- * `run()` starts it.
+ * Reads a connection as frames and calls a hook for each. Subclass it, set a terminator, and override `foundTerminator`.
  *
  * Hooks may be async. They are called one at a time: while a hook's promise is pending, no other is called and nothing is
  * read. A hook that throws ends its own chat and no other. `handleClose` is called last, exactly once, however the chat ends.
@@ -26,13 +25,11 @@ import type { ProducerLike } from "./core/producer.ts";
  *     this.setTerminator("\r\n");
  *   }
  *   protected override foundTerminator() {
- *     const line = this.takeText();
- *     if (line === "quit") return this.closeWhenDone();
- *     this.push(`${line.toUpperCase()}!\r\n`);
+ *     this.push(`${this.takeText().toUpperCase()}!\r\n`);
  *   }
  * }
  *
- * const { conn, written } = scriptedConn(["hello\r\nquit\r\n"]);
+ * const { conn, written } = scriptedConn(["hello\r\n"]);
  * await new Shout(conn).run();
  * assertEquals(await written, "HELLO!\r\n");
  * ```
@@ -56,8 +53,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * Starts the chat. Later calls return the same promise.
    *
    * @returns A promise that fulfills after `handleClose`. It never rejects: errors reach `handleClose`.
-   * @throws {TypeError} when no terminator is set and `handleConnect` is not overridden. (When an override sets none either,
-   * `handleError` is called with that error and the chat ends.)
+   * @throws {TypeError} when no terminator is set and `handleConnect` is not overridden; when it sets none, see `handleError`
    */
   run(): Promise<void> {
     return this.#connection.run();
@@ -75,7 +71,7 @@ export abstract class AsyncChat implements AsyncDisposable {
    * @param data A view of the receive buffer, valid until the hook returns or its promise settles. Copy it to keep it.
    */
   protected collectIncomingData(data: Uint8Array): void {
-    this.#connection.collect(data);
+    this.#connection.dispatcher.collect(data);
   }
 
   /**
@@ -89,7 +85,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     if (this.collectIncomingData !== AsyncChat.prototype.collectIncomingData) {
       return this.collectIncomingData(buffer.subarray(start, end)); // maybe a promise
     }
-    this.#connection.collectRange(buffer, start, end);
+    this.#connection.dispatcher.collectRange(buffer, start, end);
   }
 
   /**
@@ -275,10 +271,7 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.startTls(upgrade);
   }
 
-  /**
-   * Aborted when the connection is lost or the chat has ended, with the error if there is one: for a hook that waits. While a
-   * hook is pending that has used it, up to 1 KiB is read ahead, so that a reset is noticed.
-   */
+  /** Aborted, with the error if there is one, when the connection is lost or the chat has ended: for a hook that waits. */
   get signal(): AbortSignal {
     return this.#connection.hookSignal;
   }
@@ -298,6 +291,11 @@ export abstract class AsyncChat implements AsyncDisposable {
     return this.#connection.lifecycle.reason;
   }
 
+  /** Whether a hook is pending or output is queued. A server that is full closes no busy chat. */
+  get busy(): boolean {
+    return this.#connection.busy;
+  }
+
   /** Bytes read so far. */
   get bytesReceived(): number {
     return this.#connection.bytesReceived;
@@ -310,7 +308,7 @@ export abstract class AsyncChat implements AsyncDisposable {
 
   /** Frames dispatched so far. */
   get framesReceived(): number {
-    return this.#connection.framesReceived;
+    return this.#connection.dispatcher.framesReceived;
   }
 
   /** Calls `closeWhenDone()`, and waits until the chat has ended. */

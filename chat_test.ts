@@ -4,12 +4,12 @@ import { everyCut, FakeClock, memoryPair, scriptedConn } from "./testing/mod.ts"
 import { hasNet } from "./tests/permissions.ts";
 import { bytes, flushMicrotasks, Recorder, text } from "./tests/recorder.ts";
 
-/** What a chat answers that is closing or closed: nothing is thrown, and nothing is queued. */
-const REFUSED = { pushed: false, produced: false };
+/** What pushes return once a chat is closing or closed: nothing is queued. */
+const NOT_QUEUED = { pushed: false, produced: false };
 
 // ------------------------------------------------------------------------------------------------------------ order of hooks
 
-Deno.test("AsyncChat.run() calls handleConnect first, then the frames, then handleEof, and handleClose last", async () => {
+Deno.test("AsyncChat.run() calls handleConnect, the hooks of frames, handleEof and handleClose", async () => {
   for (const pieces of everyCut(bytes("a\r\n\r\nb\r\n"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn);
@@ -17,11 +17,16 @@ Deno.test("AsyncChat.run() calls handleConnect first, then the frames, then hand
     await written;
     assertEquals(chat.events, ["connect", "frame a", "frame ", "frame b", "eof", "close"]);
     assertEquals(chat.reasons, [undefined]);
-    assertEquals([chat.framesReceived, chat.bytesReceived, chat.state, conn.calls.close], [3, 8, "closed", 1]);
+    assertEquals({
+      framesReceived: chat.framesReceived,
+      bytesReceived: chat.bytesReceived,
+      state: chat.state,
+      closes: conn.calls.close,
+    }, { framesReceived: 3, bytesReceived: 8, state: "closed", closes: 1 });
   }
 });
 
-Deno.test("AsyncChat.run() gives the same promise each call and runs the chat once", async () => {
+Deno.test("AsyncChat.run() returns the same promise each call and runs the chat once", async () => {
   const { conn, written } = scriptedConn(["a\r\n"]);
   const chat = new Recorder(conn);
   const first = chat.run();
@@ -32,7 +37,7 @@ Deno.test("AsyncChat.run() gives the same promise each call and runs the chat on
   assertEquals(chat.events, ["connect", "frame a", "eof", "close"]);
 });
 
-Deno.test("AsyncChat calls no hook before the fields of the subclass are set", async () => {
+Deno.test("AsyncChat calls no hook before the fields of the subclass are initialized", async () => {
   class WithFields extends AsyncChat {
     readonly seen: string[] = [];
     readonly #greeting = "hi";
@@ -49,7 +54,7 @@ Deno.test("AsyncChat calls no hook before the fields of the subclass are set", a
   assertEquals(chat.seen, ["hi"]);
 });
 
-Deno.test("AsyncChat gives what was held back for a terminator to the collector at the end of the stream", async () => {
+Deno.test("AsyncChat passes a held-back terminator prefix to the collector at EOF", async () => {
   const { conn, written } = scriptedConn(["abc\r"]);
   const chat = new Recorder(conn);
   await chat.run();
@@ -72,10 +77,13 @@ Deno.test("AsyncChat runs one hook at a time and reads nothing meanwhile", async
   await flushMicrotasks();
   await peer.send("c\r\n");
   await flushMicrotasks();
-  assertEquals([chat.events, conn.calls.read], [["connect", "frame a"], 1]);
+  assertEquals({ events: chat.events, reads: conn.calls.read }, { events: ["connect", "frame a"], reads: 1 });
   release();
   await flushMicrotasks();
-  assertEquals([chat.events, conn.calls.read], [["connect", "frame a", "frame b"], 1]);
+  assertEquals({ events: chat.events, reads: conn.calls.read }, {
+    events: ["connect", "frame a", "frame b"],
+    reads: 1,
+  });
   release();
   await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a", "frame b", "frame c"]);
@@ -84,7 +92,7 @@ Deno.test("AsyncChat runs one hook at a time and reads nothing meanwhile", async
   await over;
 });
 
-Deno.test("AsyncChat dispatches 100,000 frames of one read without a deeper stack", async () => {
+Deno.test("AsyncChat dispatches 100,000 frames of one read at a constant stack depth", async () => {
   const { conn, written } = scriptedConn(["\n".repeat(100_000)], { capacity: Infinity });
   const depths = new Set<number>();
   class Deep extends AsyncChat {
@@ -96,41 +104,48 @@ Deno.test("AsyncChat dispatches 100,000 frames of one read without a deeper stac
   chat.setTerminator("\n");
   await chat.run();
   await written;
-  assertEquals([chat.framesReceived, depths.size], [100_000, 1]);
+  assertEquals({ framesReceived: chat.framesReceived, depths: depths.size }, { framesReceived: 100_000, depths: 1 });
 });
 
 // ------------------------------------------------------------------------------------------------------------------- endings
 
-Deno.test("AsyncChat.closeWhenDone() in a hook keeps buffered frames from being dispatched", async () => {
+Deno.test("AsyncChat.closeWhenDone() in a hook flushes, and dispatches no buffered frame", async () => {
   for (const pieces of everyCut(bytes("Q\r\nDEL ALL\r\n"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn);
     chat.onFrame = () => {
       chat.push("bye\r\n");
       chat.closeWhenDone();
-      assertEquals({ pushed: chat.push("late"), produced: chat.pushWithProducer([bytes("late")]) }, REFUSED);
+      assertEquals({ pushed: chat.push("late"), produced: chat.pushWithProducer([bytes("late")]) }, NOT_QUEUED);
     };
     await chat.run();
-    assertEquals([chat.events, await written], [["connect", "frame Q", "close"], "bye\r\n"]);
+    assertEquals({ events: chat.events, written: await written }, {
+      events: ["connect", "frame Q", "close"],
+      written: "bye\r\n",
+    });
   }
 });
 
-Deno.test("AsyncChat.close() in a hook drops the queue and every other hook but handleClose", async () => {
+Deno.test("AsyncChat.close() in a hook drops the queue and calls no hook but handleClose", async () => {
   const { conn, written } = scriptedConn(["QUIT\r\nDELETE ALL\r\n"]);
   const chat = new Recorder(conn);
   const reason = new Error("enough");
   chat.onFrame = () => {
     chat.push("never sent");
     chat.close(reason);
-    assertEquals({ pushed: chat.push("late"), produced: chat.pushWithProducer([bytes("late")]) }, REFUSED);
+    assertEquals({ pushed: chat.push("late"), produced: chat.pushWithProducer([bytes("late")]) }, NOT_QUEUED);
     chat.close(new Error("too late to matter"));
   };
   await chat.run();
-  assertEquals([chat.events, chat.reasons, await written], [["connect", "frame QUIT", "close"], [reason], ""]);
-  assertEquals([chat.bufferedAmount, conn.calls.close], [0, 1]);
+  assertEquals({ events: chat.events, reasons: chat.reasons, written: await written }, {
+    events: ["connect", "frame QUIT", "close"],
+    reasons: [reason],
+    written: "",
+  });
+  assertEquals({ bufferedAmount: chat.bufferedAmount, closes: conn.calls.close }, { bufferedAmount: 0, closes: 1 });
 });
 
-Deno.test("AsyncChat.close() from outside waits with handleClose for the hook that is running", async () => {
+Deno.test("AsyncChat.close() from outside calls handleClose after the running hook has settled", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const done = Promise.withResolvers<void>();
@@ -140,49 +155,60 @@ Deno.test("AsyncChat.close() from outside waits with handleClose for the hook th
   await flushMicrotasks();
   chat.close();
   await flushMicrotasks();
-  assertEquals([chat.events, chat.state], [["connect", "frame a"], "closed"]);
+  assertEquals({ events: chat.events, state: chat.state }, { events: ["connect", "frame a"], state: "closed" });
   done.resolve();
   await over;
   assertEquals(chat.events, ["connect", "frame a", "close"]);
   peer.close();
 });
 
-Deno.test("AsyncChat.close() before run() closes the connection, and run() then calls handleClose alone", async () => {
+Deno.test("AsyncChat.close() before run() closes the connection; run() calls handleClose alone", async () => {
   const { conn, written } = scriptedConn(["a\r\n"]);
   const chat = new Recorder(conn);
   chat.close();
-  assertEquals([chat.state, conn.closed], ["closed", true]);
+  assertEquals({ state: chat.state, closed: conn.closed }, { state: "closed", closed: true });
   await chat.run();
   assertEquals(chat.events, ["close"]);
-  await written.catch(() => {}); // its peer may have been cut off in the middle of a word
+  await written.catch(() => {}); // close() may cut off its peer in the middle of a write
 });
 
-Deno.test("AsyncChat.closeWhenDone() before run() sends what was pushed and looks at nothing", async () => {
+Deno.test("AsyncChat.closeWhenDone() before run() flushes and dispatches nothing", async () => {
   const { conn, written } = scriptedConn(["a\r\n"]);
   const chat = new Recorder(conn);
   chat.push("421 Too many connections\r\n");
   chat.closeWhenDone();
   await chat.run();
-  assertEquals([chat.events, await written], [["close"], "421 Too many connections\r\n"]);
+  assertEquals({ events: chat.events, written: await written }, {
+    events: ["close"],
+    written: "421 Too many connections\r\n",
+  });
 });
 
-Deno.test("AsyncChat.closeWhenDone() ends its side at once and the connection when the peer ends too", async () => {
+Deno.test("AsyncChat.closeWhenDone() flushes, ends our side, and closes at the EOF of the peer", async () => {
   const [conn, peer] = memoryPair();
   const clock = new FakeClock();
   const chat = new Recorder(conn, { clock, writeTimeoutMs: 0 });
   const over = chat.run();
   chat.push("bye");
   chat.closeWhenDone();
-  assertEquals(await peer.receiveText(), "bye"); // to its end: we have ended our side
-  await peer.send("x".repeat(60_000)); // and is not reset while it still sends
-  assertEquals([chat.state, conn.closed, clock.pending], ["closing", false, 1]);
+  assertEquals(await peer.receiveText(), "bye"); // up to EOF: our side has ended
+  await peer.send("x".repeat(60_000)); // without a reset while it still sends
+  assertEquals({ state: chat.state, closed: conn.closed, timers: clock.pending }, {
+    state: "closing",
+    closed: false,
+    timers: 1,
+  });
   await peer.closeWrite();
   await over;
-  assertEquals([chat.events, conn.closed, clock.pending], [["connect", "close"], true, 0]);
+  assertEquals({ events: chat.events, closed: conn.closed, timers: clock.pending }, {
+    events: ["connect", "close"],
+    closed: true,
+    timers: 0,
+  });
   peer.close();
 });
 
-Deno.test("AsyncChat.closeWhenDone() waits two seconds for a peer that does not end", async () => {
+Deno.test("AsyncChat.closeWhenDone() closes after two seconds when the peer does not end", async () => {
   const [conn, peer] = memoryPair();
   const clock = new FakeClock();
   const chat = new Recorder(conn, { clock });
@@ -194,11 +220,11 @@ Deno.test("AsyncChat.closeWhenDone() waits two seconds for a peer that does not 
   assertEquals(conn.closed, false);
   clock.advance(1);
   await over;
-  assertEquals([conn.closed, chat.reasons], [true, [undefined]]);
+  assertEquals({ closed: conn.closed, reasons: chat.reasons }, { closed: true, reasons: [undefined] });
   peer.close();
 });
 
-Deno.test("AsyncChat.closeWhenDone() from outside lets the hook that waits push its answer", async () => {
+Deno.test("AsyncChat.closeWhenDone() from outside lets a pending hook push its answer", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const answer = Promise.withResolvers<string>();
@@ -209,13 +235,13 @@ Deno.test("AsyncChat.closeWhenDone() from outside lets the hook that waits push 
   chat.closeWhenDone();
   answer.resolve("the answer");
   assertEquals(await peer.receiveText(), "the answer");
-  assertEquals({ pushed: chat.push("later"), produced: chat.pushWithProducer([bytes("later")]) }, REFUSED);
+  assertEquals({ pushed: chat.push("later"), produced: chat.pushWithProducer([bytes("later")]) }, NOT_QUEUED);
   peer.close();
   await over;
-  assertEquals([chat.events, chat.errors], [["connect", "frame ask", "close"], []]);
+  assertEquals({ events: chat.events, errors: chat.errors }, { events: ["connect", "frame ask", "close"], errors: [] });
 });
 
-Deno.test("AsyncChat.closeWhenDone() reads on while it sends, so that a peer that only sends is not stuck", async () => {
+Deno.test("AsyncChat.closeWhenDone() reads while it flushes: a peer that only sends is not stuck", async () => {
   const [conn, peer] = memoryPair({ capacity: 10 }, { capacity: 10 });
   const chat = new Recorder(conn);
   chat.onFrame = () => {
@@ -223,38 +249,41 @@ Deno.test("AsyncChat.closeWhenDone() reads on while it sends, so that a peer tha
     chat.closeWhenDone();
   };
   const over = chat.run();
-  await peer.send(`go\r\n${"y".repeat(1_000)}`); // all of it before it reads a byte
+  await peer.send(`go\r\n${"y".repeat(1_000)}`); // all of it before the peer reads a byte
   assertEquals(await peer.receiveText(), "x".repeat(100));
   peer.close();
   await over;
 });
 
-Deno.test("AsyncChat.closeWrite() ends our side and hears the rest", async () => {
+Deno.test("AsyncChat.closeWrite() ends our side and still dispatches frames", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onConnect = () => {
-    chat.push("last question\r\n");
+    chat.push("question\r\n");
     chat.closeWrite();
-    assertEquals({ pushed: chat.push("more"), produced: chat.pushWithProducer([bytes("more")]) }, REFUSED);
+    assertEquals({ pushed: chat.push("more"), produced: chat.pushWithProducer([bytes("more")]) }, NOT_QUEUED);
   };
   const over = chat.run();
-  assertEquals(await peer.receiveText(), "last question\r\n");
+  assertEquals(await peer.receiveText(), "question\r\n");
   await peer.send("answer\r\n");
   await flushMicrotasks();
-  assertEquals([chat.events, chat.state], [["connect", "frame answer"], "open"]);
+  assertEquals({ events: chat.events, state: chat.state }, { events: ["connect", "frame answer"], state: "open" });
   peer.close();
   await over;
-  assertEquals([chat.events.at(-2), chat.reasons], ["eof", [undefined]]);
+  assertEquals({ events: chat.events, reasons: chat.reasons }, {
+    events: ["connect", "frame answer", "eof", "close"],
+    reasons: [undefined],
+  });
 });
 
-Deno.test("AsyncChat.closeWrite() says so when the connection cannot", () => {
+Deno.test("AsyncChat.closeWrite() throws a TypeError when the connection has no closeWrite()", () => {
   const chat = new Recorder(
     { read: () => Promise.resolve(null), write: () => Promise.resolve(0), close() {} },
   );
   assertThrows(() => chat.closeWrite(), TypeError, "Cannot close for writing: the connection has no closeWrite()");
 });
 
-Deno.test("AsyncChat.handleEof() may go on sending: the connection is half closed", async () => {
+Deno.test("AsyncChat.handleEof() can push to a peer that has ended its side", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onEof = () => chat.push("still here");
@@ -268,18 +297,17 @@ Deno.test("AsyncChat.handleEof() may go on sending: the connection is half close
   peer.close();
 });
 
-Deno.test("AsyncChat.push() does nothing when the peer is gone, so that a broadcast reaches the others", async () => {
+Deno.test("AsyncChat.push() returns false and queues nothing when the peer is gone", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
   peer.close();
   await over;
-  chat.push("to nobody");
-  chat.pushWithProducer([bytes("to nobody")]);
+  assertEquals({ pushed: chat.push("late"), produced: chat.pushWithProducer([bytes("late")]) }, NOT_QUEUED);
   assertEquals(chat.bufferedAmount, 0);
 });
 
-Deno.test("AsyncChat[Symbol.asyncDispose]() closes when done and waits, also for a chat that never ran", async () => {
+Deno.test("AsyncChat[Symbol.asyncDispose]() flushes, closes and waits, also without run()", async () => {
   for (const runs of [true, false]) {
     const { conn, written } = scriptedConn([]);
     {
@@ -287,20 +315,20 @@ Deno.test("AsyncChat[Symbol.asyncDispose]() closes when done and waits, also for
       if (runs) chat.run();
       chat.push("x");
     }
-    assertEquals([conn.closed, await written], [true, "x"]);
+    assertEquals({ closed: conn.closed, written: await written }, { closed: true, written: "x" });
   }
 });
 
 // ------------------------------------------------------------------------------------------------------------- real sockets
 
-/** A chat over one end of a TCP connection, and the other end. */
+/** Opens a TCP connection and returns both its ends. */
 async function tcpPair(): Promise<[ours: Deno.TcpConn, theirs: Deno.TcpConn]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return await Promise.all([listener.accept(), Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port })]);
 }
 
 Deno.test({
-  name: "AsyncChat.closeWhenDone() delivers a 3 MB reply whole while the client is still sending",
+  name: "AsyncChat.closeWhenDone() delivers a 3 MB reply whole while the client still sends",
   ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
@@ -317,12 +345,12 @@ Deno.test({
     for (let count; (count = await client.read(part)) !== null; received += count) await client.write(noise);
     client.close();
     await over;
-    assertEquals([received, chat.reasons], [3_000_000, [undefined]]);
+    assertEquals({ received, reasons: chat.reasons }, { received: 3_000_000, reasons: [undefined] });
   },
 });
 
 Deno.test({
-  name: "AsyncChat.push() of 64 MiB arrives intact at a reader that takes little at a time",
+  name: "AsyncChat.push() of 64 MiB arrives intact at a client with small reads",
   ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
@@ -335,19 +363,23 @@ Deno.test({
     };
     const over = chat.run();
     const part = new Uint8Array(10_007);
-    let at = 0;
+    let received = 0;
     let wrong = 0;
-    for (let count; (count = await client.read(part)) !== null; at += count) {
-      for (let i = 0; i < count; i++) if (part[i] !== block[(at + i) % block.length]) wrong++;
+    for (let count; (count = await client.read(part)) !== null; received += count) {
+      for (let i = 0; i < count; i++) if (part[i] !== block[(received + i) % block.length]) wrong++;
     }
     client.close();
     await over;
-    assertEquals([at, wrong, chat.bytesSent], [64 * 1024 * 1024, 0, 64 * 1024 * 1024]);
+    assertEquals({ received, wrong, bytesSent: chat.bytesSent }, {
+      received: 64 * 1024 * 1024,
+      wrong: 0,
+      bytesSent: 64 * 1024 * 1024,
+    });
   },
 });
 
 Deno.test({
-  name: "AsyncChat tells the frames that came before a client's reset",
+  name: "AsyncChat dispatches the frames that came before a reset by the client",
   ignore: !hasNet,
   async fn() {
     const [conn, client] = await tcpPair();
@@ -362,7 +394,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "AsyncChat over Deno.connect() is a client",
+  name: "AsyncChat over Deno.connect() talks to a server",
   ignore: !hasNet,
   async fn() {
     const [conn, peer] = await tcpPair();
@@ -381,7 +413,7 @@ Deno.test({
   },
 });
 
-Deno.test("AsyncChat.collectIncomingRange() gets the data as a range of the buffer, however it is cut", async () => {
+Deno.test("AsyncChat.collectIncomingRange() gets the data as a range of the buffer, at every cut", async () => {
   class Ranges extends AsyncChat {
     readonly frames: string[] = [""];
     protected override handleConnect() {
@@ -403,7 +435,7 @@ Deno.test("AsyncChat.collectIncomingRange() gets the data as a range of the buff
   }
 });
 
-Deno.test("AsyncChat.takeText() in handleClose gives what had been gathered, whatever came after it", async () => {
+Deno.test("AsyncChat.takeText() in handleClose returns what was collected before closeWhenDone()", async () => {
   class Late extends AsyncChat {
     rest = "";
     protected override handleConnect() {

@@ -85,7 +85,14 @@ export { AsyncChat } from "./chat.ts";
 export { ChatReader, type ChatReaderOptions, frames, type ReadOptions } from "./chat/chat_reader.ts";
 export type { ChatConn, ChatOptions, TerminatorOptions, TlsUpgrade } from "./chat/options.ts";
 export type { ChatState, Detached } from "./chat/types.ts";
-export type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./listener/types.ts";
+export type {
+  ChatServer,
+  ConnServerOptions,
+  Servable,
+  ServeErrorInfo,
+  ServerStats,
+  ShutdownResult,
+} from "./listener/types.ts";
 export { type Clock, systemClock } from "./chat/clock.ts";
 export type { TimeoutKind } from "./core/time_limits.ts";
 export {
@@ -96,9 +103,12 @@ export {
   IncompleteFrameError,
   OutgoingOverflowError,
   ProxyHeaderError,
+  ServerFullError,
+  ShutdownError,
   UnreadPlaintextError,
 } from "./core/errors.ts";
 export { type Producer, type ProducerLike, SimpleProducer } from "./core/producer.ts";
-export { findPrefixAtEnd, type Terminator, type TooLongPolicy } from "./core/frame_splitter.ts";
+export { findPrefixAtEnd } from "./core/find_prefix_at_end.ts";
+export type { Terminator, TooLongPolicy } from "./core/frame_splitter.ts";
 export { serve, type ServeOptions } from "./listener/serve.ts";
 export type { ProxyProtocolOptions } from "./listener/proxy_protocol.ts";

@@ -14,80 +14,63 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
 import type { ServerStats } from "./listener/types.ts";
-import { DEFAULT_PORT, serveGreeter } from "./server/greeter.ts";
+import { type Flags, HELP, parseFlags } from "./server/flags.ts";
+import { serveGreeter } from "./server/greeter.ts";
+import { LogSink, printErrorsTo } from "./server/log_sink.ts";
 import { serveInWorkers } from "./server/workers.ts";
 
 export { Greeter, type GreeterOptions, serveGreeter } from "./server/greeter.ts";
 
-const HELP = `Greets over HTTP: http://localhost:8888/kongxx answers Hello kongxx!
-
-Usage: deno run --allow-net server.ts [options]
-
-  --port <number>       port to listen on, 0 for any free one (default ${DEFAULT_PORT})
-  --hostname <address>  address to listen on, 0.0.0.0 for all (default localhost)
-  --workers <number>    number of threads, on Linux (default 1); more than 1 needs --allow-read
-  --verbose             print a line for each request, and a summary at the end
-  --help                print this`;
-
 const STOP_SIGNALS = ["SIGINT", Deno.build.os === "windows" ? "SIGBREAK" : "SIGTERM"] as const;
+
+/** How long the end waits for a reader of the log. */
+const FLUSH_MS = 500;
 
 if (import.meta.main) await main();
 
 async function main(): Promise<void> {
-  const flags = parseFlags(Deno.args);
+  const flags = readFlags();
   if (flags.help) return console.log(HELP);
+  const out = new LogSink(Deno.stdout);
+  const errors = new LogSink(Deno.stderr);
+  printErrorsTo((line) => errors.line(line));
   try {
-    const server = await start(flags);
-    console.log(`Serving at http://${flags.hostname}:${(server.addr as Deno.NetAddr).port}/`);
-    stopOnSignal(() => server.shutdown());
+    const starting = start(flags, (line) => out.line(line), (line) => errors.line(line));
+    stopOnSignal(() => void starting.then((server) => void server.shutdown(), () => {}));
+    const server = await starting;
+    out.line(`Serving at http://${inUrl(flags.hostname)}:${(server.addr as Deno.NetAddr).port}/`);
     const stats = await server.finished;
-    if (flags.verbose) console.log(summarize(stats));
+    if (flags.verbose) out.line(summarize(stats));
   } catch (error) {
-    fail(`Cannot serve at ${flags.hostname}:${flags.port}: ${explain(error)}`);
+    errors.line(`Cannot serve at ${inUrl(flags.hostname)}:${flags.port}: ${explain(error)}`);
+    Deno.exitCode = 1;
   }
-}
-
-interface Flags {
-  port: number;
-  hostname: string;
-  workers: number;
-  verbose: boolean;
-  help: boolean;
+  await Promise.all([out.flush(FLUSH_MS), errors.flush(FLUSH_MS)]);
+  Deno.exit(); // a write to a reader that has stopped would keep the process
 }
 
 /** Reads the options; a bad one ends the process. */
-function parseFlags(args: string[]): Flags {
+function readFlags(): Flags {
   try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        port: { type: "string", default: String(DEFAULT_PORT) },
-        hostname: { type: "string", default: "localhost" },
-        workers: { type: "string", default: "1" },
-        verbose: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    const port = parseNumber("port", values.port, 0, 65_535);
-    return { ...values, port, workers: parseNumber("workers", values.workers, 1, 999) };
+    return parseFlags(Deno.args);
   } catch (error) {
-    fail(`Cannot start: ${(error as Error).message.split(". ")[0]} (--help lists the options)`);
+    console.error(`Cannot start: ${(error as Error).message.split(/\.\s/)[0]} (--help lists the options)`);
+    Deno.exit(1);
   }
 }
 
-function parseNumber(name: string, text: string, min: number, max: number): number {
-  const value = /^[0-9]+$/.test(text) && text.length <= String(max).length ? Number(text) : NaN;
-  if (value >= min && value <= max) return value;
-  throw new RangeError(`--${name} is "${text}", expected ${min} to ${max}`);
+async function start(flags: Flags, log: (line: string) => void, logError: (line: string) => void) {
+  const { workers, verbose, help: _, ...options } = flags;
+  const onAnswer = verbose ? log : undefined;
+  if (workers > 1) return await serveInWorkers(workers, options, { onError: logError, ...(onAnswer && { onAnswer }) });
+  const server = serveGreeter({ ...options, ...(onAnswer && { onAnswer }) });
+  return { addr: server.addr, shutdown: () => server.shutdown(), finished: server.finished.then(() => server.stats) };
 }
 
-async function start({ port, hostname, workers, verbose }: Flags) {
-  const onAnswer = verbose ? (line: string) => console.log(line) : undefined;
-  if (workers > 1) return await serveInWorkers(workers, { port, hostname }, onAnswer);
-  const server = serveGreeter({ port, hostname, ...(onAnswer && { onAnswer }) });
-  return { addr: server.addr, shutdown: () => server.shutdown(), finished: server.finished.then(() => server.stats) };
+/** An address as a URL has it: IPv6 in brackets. */
+function inUrl(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
 }
 
 /** Calls `stop` at the first signal. A second one ends the process at once. */
@@ -111,9 +94,4 @@ function explain(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) return "network access is denied (needs --allow-net)";
   if (error instanceof Deno.errors.PermissionDenied) return "the system denies this port (use 1024 or above)";
   return error instanceof Error ? error.message : String(error);
-}
-
-function fail(message: string): never {
-  console.error(message);
-  Deno.exit(1);
 }

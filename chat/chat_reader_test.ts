@@ -3,19 +3,22 @@ import { ChatReader, frames, FrameTooLongError, IncompleteFrameError, type Termi
 import { everyCut, memoryPair, scriptedConn } from "../testing/mod.ts";
 import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 
-Deno.test("ChatReader.read() gives the same frames however they are cut, with a terminator of its own for each", async () => {
-  const script: [Terminator, string | null][] = [["\r\n", "3"], [3, "a\rb"], [["\r\n", "\n"], ""], ["\n", "x\r"], [
-    "\n",
-    null,
-  ]];
+Deno.test("ChatReader.read() returns the same frames at every cut, each read with its own terminator", async () => {
+  const script: [Terminator, string | null][] = [
+    ["\r\n", "3"],
+    [3, "a\rb"],
+    [["\r\n", "\n"], ""],
+    ["\n", "x\r"],
+    ["\n", null],
+  ];
   for (const pieces of everyCut(bytes("3\r\na\rb\nx\r\n"))) {
     const reader = new ChatReader(scriptedConn(pieces).conn);
-    for (const [terminator, wanted] of script) assertEquals(await reader.readText(terminator), wanted);
-    assertEquals(await reader.read("\n"), null, "the end stays the end");
+    for (const [terminator, expected] of script) assertEquals(await reader.readText(terminator), expected);
+    assertEquals(await reader.read("\n"), null, "again at EOF");
   }
 });
 
-Deno.test("ChatReader.read(null) returns what has arrived, and a count after it goes on behind it", async () => {
+Deno.test("ChatReader.read(null) returns what has arrived, and a count continues behind it", async () => {
   const reader = new ChatReader(scriptedConn(["abc", "defg"]).conn);
   assertEquals([await reader.readText(null), await reader.readText(2), await reader.readText(null)], [
     "abc",
@@ -25,7 +28,7 @@ Deno.test("ChatReader.read(null) returns what has arrived, and a count after it 
   assertEquals(await reader.read(null), null);
 });
 
-Deno.test("ChatReader.read(null) returns at most maxFrameBytes, and loses no byte, however they are cut", async () => {
+Deno.test("ChatReader.read(null) returns at most maxFrameBytes and loses no byte, at every cut", async () => {
   for (const pieces of everyCut(bytes("0\n1234567890"))) {
     const reader = new ChatReader(scriptedConn(pieces).conn, { maxFrameBytes: 4 });
     assertEquals(await reader.readText("\n"), "0");
@@ -53,7 +56,7 @@ Deno.test("ChatReader.read(0) returns an empty frame at once, also before the fi
   conn.close();
 });
 
-Deno.test("ChatReader.read(0) between other frames takes no byte, however they are cut", async () => {
+Deno.test("ChatReader.read(0) between other frames consumes no byte, at every cut", async () => {
   const script: [Terminator, string | null][] = [
     [0, ""],
     ["\r\n", "0"],
@@ -71,7 +74,7 @@ Deno.test("ChatReader.read(0) between other frames takes no byte, however they a
   }
 });
 
-Deno.test("ChatReader.read(0) returns an empty frame also at EOF, where other reads return null", async () => {
+Deno.test("ChatReader.read(0) returns an empty frame at EOF, where other reads return null", async () => {
   for (const sent of ["", "0\n"]) {
     const reader = new ChatReader(scriptedConn(sent === "" ? [] : [sent]).conn);
     if (sent !== "") assertEquals(await reader.readText("\n"), "0");
@@ -82,7 +85,7 @@ Deno.test("ChatReader.read(0) returns an empty frame also at EOF, where other re
   }
 });
 
-Deno.test("ChatReader.read() refuses an empty terminator: raw is null", async () => {
+Deno.test("ChatReader.read() rejects an empty terminator: raw is null", async () => {
   const reader = new ChatReader(scriptedConn(["abc\n"]).conn);
   for (const empty of ["", new Uint8Array(0)]) {
     const { message } = await assertRejects(() => reader.read(empty), TypeError);
@@ -91,7 +94,7 @@ Deno.test("ChatReader.read() refuses an empty terminator: raw is null", async ()
   assertEquals(await reader.readText("\n"), "abc");
 });
 
-Deno.test("ChatReader.read() of a count above the limit is refused before any of its bytes came", async () => {
+Deno.test("ChatReader.read() rejects a count above the limit before any of its bytes came", async () => {
   const [conn, peer] = memoryPair();
   const reader = new ChatReader(conn, { maxFrameBytes: 4 });
   await peer.send("4\nabcd5\n");
@@ -106,7 +109,7 @@ Deno.test("ChatReader.read() of a count above the limit is refused before any of
   conn.close();
 });
 
-Deno.test("ChatReader.read() of a count above the limit is refused however the bytes before it are cut", async () => {
+Deno.test("ChatReader.read() rejects a count above the limit, however the bytes before it are cut", async () => {
   for (const pieces of everyCut(bytes("900\nabcdefg"))) {
     const reader = new ChatReader(scriptedConn(pieces).conn, { maxFrameBytes: 4 });
     const count = Number(await reader.readText("\n"));
@@ -115,7 +118,7 @@ Deno.test("ChatReader.read() of a count above the limit is refused however the b
   }
 });
 
-Deno.test("ChatReader.read() of two readers share no memory: a transfer of one's frames leaves the other's", async () => {
+Deno.test("ChatReader.read() of two readers shares no memory: transferring one's frames is safe", async () => {
   const sizes = [0, 1, 100, 256, 257, 2000, 0];
   const [one, other] = await Promise.all(["A", "B"].map(async (letter) => {
     const reader = new ChatReader(scriptedConn(sizes.map((size) => `${letter.repeat(size)}\n`)).conn);
@@ -134,7 +137,7 @@ Deno.test("ChatReader.read() of two readers share no memory: a transfer of one's
   assertEquals(other.map(text), sizes.flatMap((size) => ["B".repeat(size), ""]));
 });
 
-Deno.test("ChatReader.matchedTerminator is a fresh copy: a write into it does not reach the framing", async () => {
+Deno.test("ChatReader.matchedTerminator is a copy: writing into it does not affect the framing", async () => {
   for (const terminator of ["\n", ["\n", "\r\n"]]) {
     const reader = new ChatReader(scriptedConn(["a\nb\n"]).conn);
     assertEquals(await reader.readText(terminator), "a");
@@ -144,14 +147,14 @@ Deno.test("ChatReader.matchedTerminator is a fresh copy: a write into it does no
   }
 });
 
-Deno.test("ChatReader.read() gives bytes that the caller owns", async () => {
+Deno.test("ChatReader.read() returns bytes that the caller owns", async () => {
   const reader = new ChatReader(scriptedConn(["ab\ncd\n"]).conn);
   const first = (await reader.read("\n"))!;
   first.fill(0x2e);
-  assertEquals([await reader.readText("\n"), text(first)], ["cd", ".."]);
+  assertEquals({ second: await reader.readText("\n"), first: text(first) }, { second: "cd", first: ".." });
 });
 
-Deno.test("ChatReader.read() refuses a frame beyond the limit, and takes one that is as long as it may be", async () => {
+Deno.test("ChatReader.read() rejects a frame above the limit and returns one exactly at it", async () => {
   for (const pieces of everyCut(bytes("abcd\r\nabcde\r\n"))) {
     const reader = new ChatReader(scriptedConn(pieces).conn, { maxFrameBytes: 4 });
     assertEquals(await reader.readText("\r\n"), "abcd");
@@ -160,7 +163,7 @@ Deno.test("ChatReader.read() refuses a frame beyond the limit, and takes one tha
   }
 });
 
-Deno.test("ChatReader.read() tells what had come of a frame that the peer did not end", async () => {
+Deno.test("ChatReader.read() rejects an incomplete frame at EOF with the bytes that came", async () => {
   for (const pieces of everyCut(bytes("a\r\nbc\r"))) {
     const reader = new ChatReader(scriptedConn(pieces).conn);
     assertEquals(await reader.readText("\r\n"), "a");
@@ -170,7 +173,7 @@ Deno.test("ChatReader.read() tells what had come of a frame that the peer did no
   }
 });
 
-Deno.test("ChatReader.read() passes the network's error on, after the frames before it", async () => {
+Deno.test("ChatReader.read() rejects with the network's error after the complete frames", async () => {
   const [conn, peer] = memoryPair();
   const reader = new ChatReader(conn);
   await peer.send("a\nb");
@@ -181,7 +184,7 @@ Deno.test("ChatReader.read() passes the network's error on, after the frames bef
   conn.close();
 });
 
-Deno.test("ChatReader refuses bad arguments, and a second read while one is pending", async () => {
+Deno.test("ChatReader rejects bad arguments, and a second read while one is pending", async () => {
   const [conn, peer] = memoryPair();
   for (const limit of [0, -1, 0.5, NaN]) {
     assertThrows(() => new ChatReader(conn, { maxFrameBytes: limit }), RangeError);
@@ -199,12 +202,12 @@ Deno.test("ChatReader refuses bad arguments, and a second read while one is pend
   peer.close();
 });
 
-Deno.test("ChatReader begins with bytes that were read before", async () => {
+Deno.test("ChatReader returns the frames in its unread option first", async () => {
   const reader = new ChatReader(scriptedConn(["c\n"]).conn, { unread: bytes("a\nb") });
   assertEquals([await reader.readText("\n"), await reader.readText("\n")], ["a", "bc"]);
 });
 
-Deno.test("ChatReader.matchedTerminator tells which of several ended the frame", async () => {
+Deno.test("ChatReader.matchedTerminator is the one of several that ended the frame", async () => {
   const reader = new ChatReader(scriptedConn(["a\r\nb\nc"]).conn);
   const matched: (string | null)[] = [];
   for (const terminator of [["\r\n", "\n"], ["\r\n", "\n"], 1]) {
@@ -214,18 +217,18 @@ Deno.test("ChatReader.matchedTerminator tells which of several ended the frame",
   assertEquals(matched, ["\r\n", "\n", null]);
 });
 
-Deno.test("frames() gives each frame up to the end, and throws what read() throws", async () => {
+Deno.test("frames() yields each frame up to EOF and throws what read() throws", async () => {
   for (const pieces of everyCut(bytes("a\n\nbc\nd"))) {
-    const told: string[] = [];
+    const yielded: string[] = [];
     const error = await assertRejects(async () => {
-      for await (const frame of frames(scriptedConn(pieces).conn, "\n")) told.push(text(frame));
+      for await (const frame of frames(scriptedConn(pieces).conn, "\n")) yielded.push(text(frame));
     });
-    assertEquals(told, ["a", "", "bc"]);
+    assertEquals(yielded, ["a", "", "bc"]);
     assertInstanceOf(error, IncompleteFrameError);
   }
 });
 
-Deno.test("frames() leaves the connection open when the loop is left", async () => {
+Deno.test("frames() leaves the connection open when the loop breaks", async () => {
   const [conn, peer] = memoryPair();
   await peer.send("a\nb\n");
   for await (const frame of frames(conn, "\n")) {

@@ -2,61 +2,69 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { CoarseTimer } from "./coarse_timer.ts";
 import { FakeClock } from "../testing/mod.ts";
 
-/** Something that writes down when it was looked at. */
-function member(toleranceMs: number, onLook: () => void = () => {}) {
-  const looks: number[] = [];
-  const look = (now: number) => {
-    looks.push(now);
-    onLook();
+/** Returns a member that records the times at which it is checked. */
+function member(toleranceMs: number, onCheck: () => void = () => {}) {
+  const checks: number[] = [];
+  const check = (now: number) => {
+    checks.push(now);
+    onCheck();
   };
-  return { toleranceMs, check: look, looks };
+  return { toleranceMs, check, checks };
 }
 
-Deno.test("CoarseTimer.of() gives one sweep to a clock", () => {
+Deno.test("CoarseTimer.of() returns one timer per clock", () => {
   const clock = new FakeClock();
   assertStrictEquals(CoarseTimer.of(clock), CoarseTimer.of(clock));
   assertEquals(CoarseTimer.of(clock) === CoarseTimer.of(new FakeClock()), false);
 });
 
-Deno.test("CoarseTimer looks at all its members with one timer, ten times in the shortest patience", () => {
+Deno.test("CoarseTimer checks all its members ten times in the shortest tolerance, with one timer", () => {
   const clock = new FakeClock();
-  const sweep = new CoarseTimer(clock);
+  const timer = new CoarseTimer(clock);
   const members = Array.from({ length: 1_000 }, () => member(1_000));
-  for (const each of members) sweep.add(each);
+  for (const each of members) timer.add(each);
   assertEquals(clock.pending, 1);
   clock.advance(350);
-  assertEquals(new Set(members.map(({ looks }) => looks.join())), new Set(["100,200,300"]));
-  for (const each of members) sweep.delete(each);
+  assertEquals(new Set(members.map(({ checks }) => checks.join())), new Set(["100,200,300"]));
+  for (const each of members) timer.delete(each);
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("CoarseTimer hurries for a member in a hurry, and for as long as it is there", () => {
+Deno.test("CoarseTimer checks more often while it has a member with a shorter tolerance", () => {
   const clock = new FakeClock();
-  const sweep = new CoarseTimer(clock);
-  const calm = member(60_000);
-  const hasty = member(50);
-  sweep.add(calm);
+  const timer = new CoarseTimer(clock);
+  const tolerant = member(60_000);
+  const strict = member(50);
+  timer.add(tolerant);
   clock.advance(1_500);
-  sweep.add(hasty);
+  timer.add(strict);
   clock.advance(20);
-  sweep.delete(hasty);
+  timer.delete(strict);
   clock.advance(2_000);
-  assertEquals([calm.looks, hasty.looks, clock.pending], [[1_000, 1_510, 1_520, 1_530, 2_530], [1_510, 1_520], 1]);
-  sweep.delete(calm);
+  assertEquals({ tolerant: tolerant.checks, strict: strict.checks, timers: clock.pending }, {
+    tolerant: [1_000, 1_510, 1_520, 1_530, 2_530],
+    strict: [1_510, 1_520],
+    timers: 1,
+  });
+  timer.delete(tolerant);
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("CoarseTimer bears members that leave and come while it looks", () => {
+Deno.test("CoarseTimer allows members to be deleted and added during a check", () => {
   const clock = new FakeClock();
-  const sweep = new CoarseTimer(clock);
+  const timer = new CoarseTimer(clock);
   const late = member(100);
-  const last = member(100, () => {
-    sweep.delete(last);
-    sweep.add(late);
+  const first = member(100, () => {
+    timer.delete(first);
+    timer.add(late);
   });
-  sweep.add(last);
+  timer.add(first);
   clock.advance(30);
-  assertEquals([last.looks, late.looks, clock.pending], [[10], [10, 20, 30], 1]);
-  sweep.delete(late);
+  assertEquals({ first: first.checks, late: late.checks, timers: clock.pending }, {
+    first: [10],
+    late: [10, 20, 30],
+    timers: 1,
+  });
+  timer.delete(late);
   assertEquals(clock.pending, 0);
 });

@@ -1,8 +1,6 @@
-import { concat } from "@std/bytes/concat";
 import { asError, ChatClosedError, ChatTimeoutError, describe, OutgoingOverflowError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
-import { isPromiseLike } from "../core/is_promise_like.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
 import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
 import type { TimeoutKind } from "../core/time_limits.ts";
@@ -21,6 +19,7 @@ import { noTerminator, ReadLoop } from "./read_loop.ts";
 import { watchTimeLimits } from "./timeouts.ts";
 import { startTls } from "./tls_upgrade.ts";
 import { type ChatState, type Detached, PUBLIC_STATE } from "./types.ts";
+import { watch } from "./watch.ts";
 import { Writer } from "./writer.ts";
 
 /** How long a closing chat waits for the peer to end its side: the lingering close of gunicorn and Apache. */
@@ -36,7 +35,7 @@ export class Connection implements Gate {
   readonly options: ResolvedChatOptions;
   readonly #hooks: Hooks; // the chat
   readonly #defaults: Hooks; // of AsyncChat itself
-  readonly #dispatcher: Dispatcher;
+  readonly dispatcher: Dispatcher;
   readonly #readLoop: ReadLoop;
   conn: ChatConn;
   writer: Writer;
@@ -57,8 +56,8 @@ export class Connection implements Gate {
     this.conn = conn;
     this.options = options;
     this.input = new FrameInput(options.maxFrameBytes, options.maxReadBytes, options.unread);
-    this.#dispatcher = new Dispatcher(chat, defaults, this, this.input);
-    this.#readLoop = new ReadLoop(this, this.input, this.#dispatcher);
+    this.dispatcher = new Dispatcher(chat, defaults, this, this.input);
+    this.#readLoop = new ReadLoop(this, this.input, this.dispatcher);
     this.writer = this.#newWriter();
   }
 
@@ -103,7 +102,7 @@ export class Connection implements Gate {
 
   hookStarted(): void {
     this.lifecycle.hookStarted();
-    this.#watchPeer();
+    this.watchPeer();
   }
 
   hookSettled(): void {
@@ -129,14 +128,6 @@ export class Connection implements Gate {
 
   // ----------------------------------------------------- what the owner asks
 
-  collect(data: Uint8Array): void {
-    this.#dispatcher.collect(data);
-  }
-
-  collectRange(buffer: Uint8Array, start: number, end: number): void {
-    this.#dispatcher.collectRange(buffer, start, end);
-  }
-
   setTerminator(terminator: Terminator, options?: TerminatorOptions): void {
     if (options === undefined) {
       this.input.setTerminator(terminator);
@@ -153,7 +144,7 @@ export class Connection implements Gate {
 
   /** When a read is pending, the terminator was set from outside of the read loop: it applies to bytes that are held back. */
   #dispatchHeldBack(): void {
-    if (this.#readLoop.pending && this.dispatching) queueMicrotask(() => void this.#dispatcher.dispatch());
+    if (this.#readLoop.pending && this.dispatching) queueMicrotask(() => void this.dispatcher.dispatch());
   }
 
   push(data: Uint8Array | string): boolean {
@@ -162,7 +153,7 @@ export class Connection implements Gate {
     }
     if (!this.writer.accepting) return false;
     this.writer.push(data);
-    if (this.outputFull) this.#dispatcher.interrupt();
+    if (this.outputFull) this.dispatcher.interrupt();
     return this.#checkHeld();
   }
 
@@ -172,7 +163,7 @@ export class Connection implements Gate {
       return false;
     }
     this.writer.pushSource(toSource(producer));
-    this.#dispatcher.interrupt();
+    this.dispatcher.interrupt();
     return this.#checkHeld();
   }
 
@@ -205,7 +196,7 @@ export class Connection implements Gate {
     this.#checkBetweenReads("detach");
     const unsent = this.writer.takeUnsent();
     const { conn, bytes } = this.#readLoop.release();
-    const unread = concat([this.input.unread(), bytes]);
+    const unread = this.input.unread(bytes);
     this.apply(this.lifecycle.detach());
     return { conn, unread, unsent };
   }
@@ -215,7 +206,7 @@ export class Connection implements Gate {
       throw new ChatClosedError("start TLS");
     }
     this.#checkBetweenReads("start TLS");
-    this.#dispatcher.interrupt();
+    this.dispatcher.interrupt();
     const upgraded = this.#upgrade(upgrade);
     this.upgrade = upgraded.catch(() => {}).then(() => this.upgrade = undefined);
     return upgraded;
@@ -232,11 +223,12 @@ export class Connection implements Gate {
   /** The signal for a hook: while it is pending, a reset is noticed. */
   get hookSignal(): AbortSignal {
     this.#watchesPeer = true;
-    this.#watchPeer();
+    this.watchPeer();
     return this.signal;
   }
 
-  #watchPeer(): void {
+  /** Reads ahead if a hook is pending that has asked for it. To be called whenever no read is pending any more. */
+  watchPeer(): void {
     const isPending = this.lifecycle.hookPending && this.upgrade === undefined;
     if (this.#watchesPeer && isPending) this.#readLoop.readAhead();
   }
@@ -249,6 +241,10 @@ export class Connection implements Gate {
     return PUBLIC_STATE[this.lifecycle.phase];
   }
 
+  get busy(): boolean {
+    return this.lifecycle.hookPending || this.writer.pending;
+  }
+
   get bytesReceived(): number {
     return this.#readLoop.bytesReceived;
   }
@@ -257,15 +253,11 @@ export class Connection implements Gate {
     return this.#bytesSentBefore + (this.#plainWriter?.bytesSent ?? 0) + this.writer.bytesSent;
   }
 
-  get framesReceived(): number {
-    return this.#dispatcher.framesReceived;
-  }
-
   // ------------------------------------------------------------------ the end
 
   /** Does what an event of the lifecycle asks; the only place that does. */
   apply(action: Action): void {
-    this.#dispatcher.interrupt();
+    this.dispatcher.interrupt();
     if (!this.dispatching) this.writer.release();
     switch (action) {
       case "none":
@@ -308,7 +300,7 @@ export class Connection implements Gate {
 
   async #callCloseHook(): Promise<void> {
     await null;
-    while (this.#dispatcher.running !== null) await this.#dispatcher.running;
+    while (this.dispatcher.running !== null) await this.dispatcher.running;
     const { reason } = this.lifecycle;
     if (closeChannel.hasSubscribers) closeChannel.publish({ chat: this.#hooks, reason });
     this.lifecycle.lastHookStarted();
@@ -340,7 +332,7 @@ export class Connection implements Gate {
   async #upgrade(upgrade: TlsUpgrade): Promise<void> {
     const { writer, signal, clock } = this;
     const { conn, bytes } = this.#readLoop.release();
-    const unread = concat([this.input.unread(), bytes]);
+    const unread = this.input.unread(bytes);
     this.input.restart();
     this.#bytesSentBefore += this.#plainWriter?.bytesSent ?? 0;
     this.#plainWriter = writer;
@@ -376,7 +368,7 @@ export class Connection implements Gate {
   #watchTime(): void {
     if (this.lifecycle.closed) return;
     this.#stopTimers = watchTimeLimits(this.options, this.clock, () => ({
-      peerWaits: this.#dispatcher.running !== null || this.#awaitsCapacity || this.lifecycle.inputEnded ||
+      peerWaits: this.dispatcher.running !== null || this.#awaitsCapacity || this.lifecycle.inputEnded ||
         this.state !== "open",
       bytesReceived: this.bytesReceived,
       frameNumber: this.input.frameNumber,
@@ -384,7 +376,7 @@ export class Connection implements Gate {
       bytesSent: this.bytesSent,
       outputPending: this.writer.pending,
       producing: this.writer.producing,
-      hookPending: this.#dispatcher.running !== null,
+      hookPending: this.dispatcher.running !== null,
       inputEnded: this.lifecycle.inputEnded,
       closing: this.lifecycle.closing,
     }), (kind) => this.#timedOut(kind));
@@ -392,15 +384,10 @@ export class Connection implements Gate {
 
   #timedOut(kind: TimeoutKind): void {
     const error = new ChatTimeoutError(kind, this.options[`${kind === "close" ? "write" : kind}TimeoutMs`]);
-    if (this.dispatching && this.#dispatcher.running === null) {
-      void this.#dispatcher.call((hooks) => hooks.handleTimeout(error));
+    if (this.dispatching && this.dispatcher.running === null) {
+      void this.dispatcher.call((hooks) => hooks.handleTimeout(error));
     } else {
       this.close(error);
     }
   }
-}
-
-/** Takes care of the promise that a callback may return, also where its type says that it returns nothing. */
-function watch(result: unknown, onRejected: (error: unknown) => void): void {
-  if (isPromiseLike(result)) result.then(undefined, onRejected);
 }

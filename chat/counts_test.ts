@@ -1,11 +1,11 @@
-// Counts at their edges: 0, and above the limit. And what a chat gives to its caller belongs to the caller alone.
+// Counts at their edges, 0 and above the limit; and that the caller owns what a chat returns.
 
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { FrameTooLongError, type Terminator } from "../mod.ts";
 import { everyCut, memoryPair, scriptedConn } from "../testing/mod.ts";
 import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
-/** Runs a chat over each cut of `sent`, prepared by `prepare`, and checks its events. */
+/** Runs a chat over each cut of `sent`, set up by `prepare`, and checks its events. */
 async function checkEveryCut(sent: string, prepare: (chat: Recorder) => void, events: string[]): Promise<Recorder[]> {
   const chats: Recorder[] = [];
   for (const pieces of everyCut(bytes(sent))) {
@@ -34,7 +34,7 @@ function inFrames(chat: Recorder, terminators: Terminator[]): void {
 
 // -------------------------------------------------------------------------------------------------------- a count of 0
 
-Deno.test("AsyncChat.setTerminator(0) in handleConnect completes an empty frame before the first read", async () => {
+Deno.test("AsyncChat.setTerminator(0) in handleConnect completes a frame before the first read", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onConnect = () => chat.setTerminator(0);
@@ -55,7 +55,7 @@ Deno.test("AsyncChat.setTerminator(0) before run() completes an empty frame afte
   }, ["frame ", "frame a", "eof"]);
 });
 
-Deno.test("AsyncChat.setTerminator(0) in foundTerminator is a frame of a length of 0, however it is cut", async () => {
+Deno.test("AsyncChat.setTerminator(0) in foundTerminator completes a frame of length 0, at every cut", async () => {
   await checkEveryCut("0\r\n2\r\nab0\r\n", (chat) => {
     let inBody = false;
     chat.onFrame = (frame) => {
@@ -65,19 +65,19 @@ Deno.test("AsyncChat.setTerminator(0) in foundTerminator is a frame of a length 
   }, ["frame 0", "frame ", "frame 2", "frame ab", "frame 0", "frame ", "eof"]);
 });
 
-Deno.test("AsyncChat.setTerminator(0) several times in a row is as many frames; then a line, or raw", async () => {
+Deno.test("AsyncChat.setTerminator(0) n times in a row completes n frames before a line or raw data", async () => {
   await checkEveryCut("a\r\nb\r\nc", (chat) => inFrames(chat, [0, 0, 0, "\r\n"]), [
     ...["frame a", "frame ", "frame ", "frame ", "frame b", "eof c"],
   ]);
   await checkEveryCut("a\r\nb\r\n", (chat) => inFrames(chat, [0, 0]), ["frame a", "frame ", "frame ", "eof b\r\n"]);
 });
 
-Deno.test("AsyncChat.setTerminator(0) at the end of the stream completes a frame before handleEof", async () => {
+Deno.test("AsyncChat.setTerminator(0) at EOF completes a frame before handleEof", async () => {
   await checkEveryCut("0\r\n", (chat) => inFrames(chat, [0, 0]), ["frame 0", "frame ", "frame ", "eof"]);
   await checkEveryCut("", (chat) => chat.setTerminator(0), ["frame ", "eof"]);
 });
 
-Deno.test("AsyncChat.setTerminator(0) in frameTooLong applies after the discarded frame, also at its last byte", async () => {
+Deno.test("AsyncChat.setTerminator(0) in frameTooLong applies after the last discarded byte", async () => {
   for (const rest of ["", "ok\r\n"]) {
     await checkEveryCut(`123456\r\n${rest}`, (chat) => {
       chat.setTerminator("\r\n", { maxFrameBytes: 5, onTooLong: "discard" });
@@ -87,7 +87,7 @@ Deno.test("AsyncChat.setTerminator(0) in frameTooLong applies after the discarde
   }
 });
 
-Deno.test("AsyncChat.setTerminator(0) in frameTooLong completes its frame without waiting for more bytes", async () => {
+Deno.test("AsyncChat.setTerminator(0) in frameTooLong completes its frame without more bytes", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.setTerminator("\r\n", { maxFrameBytes: 5, onTooLong: "discard" });
@@ -102,7 +102,7 @@ Deno.test("AsyncChat.setTerminator(0) in frameTooLong completes its frame withou
   await over;
 });
 
-Deno.test("AsyncChat.setTerminator(0) from outside a hook completes its frame while a read is pending", async () => {
+Deno.test("AsyncChat.setTerminator(0) from outside completes its frame while a read is pending", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
@@ -115,7 +115,7 @@ Deno.test("AsyncChat.setTerminator(0) from outside a hook completes its frame wh
   await over;
 });
 
-Deno.test("AsyncChat.setTerminator(0) forever yields to no other hook, but ends with close()", async () => {
+Deno.test("AsyncChat.setTerminator(0) in every foundTerminator calls no other hook until close()", async () => {
   const { conn, written } = scriptedConn(["a\r\n"]);
   const chat = new Recorder(conn);
   chat.onFrame = () => chat.framesReceived < 1000 ? chat.setTerminator(0) : chat.close();
@@ -151,7 +151,7 @@ Deno.test("AsyncChat.matchedTerminator is null after a count of 0, and getTermin
 
 // ---------------------------------------------------------------------------------------------- a count above the limit
 
-Deno.test('AsyncChat.setTerminator() of a count above the limit closes the chat when the policy is "close"', async () => {
+Deno.test('AsyncChat.setTerminator() of a count above the limit closes the chat with policy "close"', async () => {
   const chats = await checkEveryCut("6\r\n123456\r\n", (chat) => {
     chat.onFrame = (frame) => chat.setTerminator(Number(frame));
   }, ["frame 6", "too long "]);
@@ -166,7 +166,7 @@ Deno.test('AsyncChat.setTerminator() of a count above the limit closes the chat 
   }
 });
 
-Deno.test("AsyncChat.frameTooLong() for a count above the limit is called before any of its bytes came", async () => {
+Deno.test("AsyncChat calls frameTooLong for a count above the limit before its bytes come", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const errors: FrameTooLongError[] = [];
@@ -190,7 +190,7 @@ Deno.test("AsyncChat.frameTooLong() for a count above the limit is called before
   assertEquals(chat.events.slice(3), ["eof", "close"]);
 });
 
-Deno.test('AsyncChat.setTerminator() of a count above the limit skips its bytes when the policy is "discard"', async () => {
+Deno.test('AsyncChat.setTerminator() of a count above the limit skips bytes with policy "discard"', async () => {
   const discard = (chat: Recorder, next: Terminator | undefined) => {
     let frames = 0;
     chat.onFrame = (frame) => {
@@ -212,20 +212,20 @@ Deno.test('AsyncChat.setTerminator() of a count above the limit skips its bytes 
   }
 });
 
-Deno.test("AsyncChat.setTerminator() of a count of exactly the limit is no fault", async () => {
+Deno.test("AsyncChat.setTerminator() of a count exactly at the limit completes a frame", async () => {
   await checkEveryCut("5\r\n12345a\r\n", (chat) => {
     chat.onFrame = (frame) => chat.setTerminator(frame === "5" ? 5 : "\r\n");
   }, ["frame 5", "frame 12345", "frame a", "eof"]);
 });
 
-Deno.test("AsyncChat.setTerminator() of a count above the limit before run() is refused after handleConnect", async () => {
+Deno.test("AsyncChat rejects a count above the limit set before run() after handleConnect", async () => {
   await checkEveryCut("1234567\r\n", (chat) => {
     chat.setTerminator(6, { maxFrameBytes: 5, onTooLong: "discard" });
     chat.onTooLong = () => chat.setTerminator("\r\n");
   }, ["too long ", "frame 7", "eof"]);
 });
 
-Deno.test("AsyncChat.handleError() is not called for a count above the limit: it is the peer's number", async () => {
+Deno.test("AsyncChat does not call handleError for a count above the limit: the peer chose it", async () => {
   const { conn, written } = scriptedConn(["99999\r\n"]);
   const chat = new Recorder(conn);
   chat.onFrame = (frame) => chat.setTerminator(Number(frame));
@@ -237,21 +237,21 @@ Deno.test("AsyncChat.handleError() is not called for a count above the limit: it
   });
 });
 
-// ---------------------------------------------------------------------------------------- what belongs to the caller alone
+// ---------------------------------------------------------------------------------------- what the caller owns
 
-/** Keeps its frames as bytes. */
-class Keeper extends Recorder {
+/** Collects its frames as bytes. */
+class FrameBytes extends Recorder {
   readonly frames: Uint8Array[] = [];
   protected override foundTerminator() {
     this.frames.push(this.takeData());
   }
 }
 
-Deno.test("AsyncChat.takeData() of two chats share no memory: a transfer of one's frames leaves the other's", async () => {
+Deno.test("AsyncChat.takeData() of two chats shares no memory: transferring one's frames is safe", async () => {
   const sizes = [0, 1, 100, 256, 257, 2000, 5, 0];
   const chats = ["A", "B"].map((letter) => {
     const { conn, written } = scriptedConn(sizes.map((size) => `${letter.repeat(size)}\r\n`));
-    const chat = new Keeper(conn);
+    const chat = new FrameBytes(conn);
     return { chat, done: Promise.all([chat.run(), written]) };
   });
   await Promise.all(chats.map(({ done }) => done));
@@ -267,24 +267,24 @@ Deno.test("AsyncChat.takeData() of two chats share no memory: a transfer of one'
   assertEquals(other.map(text), sizes.map((size) => "B".repeat(size)));
 });
 
-Deno.test("AsyncChat.takeData() goes on after a frame was transferred in foundTerminator", async () => {
+Deno.test("AsyncChat dispatches further frames after foundTerminator transferred one", async () => {
   for (const pieces of everyCut(bytes("ab\r\n\r\nc\r\n"))) {
-    const moved: string[] = [];
-    class Mover extends Recorder {
+    const transferred: string[] = [];
+    class Transferring extends Recorder {
       protected override foundTerminator() {
         const frame = this.takeData();
-        moved.push(text(structuredClone(frame, { transfer: [frame.buffer as ArrayBuffer] })));
+        transferred.push(text(structuredClone(frame, { transfer: [frame.buffer as ArrayBuffer] })));
       }
     }
     const { conn, written } = scriptedConn(pieces);
-    const chat = new Mover(conn);
+    const chat = new Transferring(conn);
     await chat.run();
     await written;
-    assertEquals({ moved, errors: chat.errors }, { moved: ["ab", "", "c"], errors: [] });
+    assertEquals({ transferred, errors: chat.errors }, { transferred: ["ab", "", "c"], errors: [] });
   }
 });
 
-Deno.test("AsyncChat's getters return copies: what a caller writes into them does not reach the framing", async () => {
+Deno.test("AsyncChat's getters return copies: writing into them does not affect the framing", async () => {
   for (const terminator of ["\r\n", ["\r\n", "\n"], bytes("\r\n")]) {
     const { conn, written } = scriptedConn(["a\r\nb\r\n"]);
     const chat = new Recorder(conn);

@@ -280,6 +280,24 @@ Deno.test("a lingering chat drops 64 KiB and what it sent, then pauses between r
   assertEquals({ timers: clock.pending, reasons: chat.reasons }, { timers: 0, reasons: [undefined] });
 });
 
+Deno.test("detach refuses in a pause between reads that drop input: bytes are missing by then", async () => {
+  const clock = new FakeClock();
+  const flood: ChatConn = {
+    read: (p) => Promise.resolve(p.length),
+    write: (p) => Promise.resolve(p.length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
+  const chat = new Recorder(flood, { clock });
+  const finished = chat.run();
+  chat.closeWhenDone();
+  await flushMicrotasks(2_000);
+  assertEquals({ state: chat.state, timers: clock.pending }, { state: "closing", timers: 3 }, "one is the pause");
+  assertThrows(() => chat.detach(), TypeError, "a read or a handshake is pending");
+  chat.close();
+  await finished;
+});
+
 Deno.test("a listener of the signal that closes the chat leaves no linger timer", async () => {
   const { chat, peer, clock, finished } = timed({ writeTimeoutMs: 0 }, {
     fail: { call: "write", nth: 1, error: new Error("cable cut") },
@@ -294,7 +312,7 @@ Deno.test("a listener of the signal that closes the chat leaves no linger timer"
 // -------------------------------------------------------------------------------------------------------------------- memory
 
 Deno.test("small pushes behind a waiting producer cost their bytes, empty ones and producers are bounded", async () => {
-  for (const [pushed, maxPushes] of [["0123456789", 2_000], ["", 1_000_000], [null, 200]] as const) {
+  for (const [pushed, maxPushes] of [["0123456789", 2_001], ["", 1_000_000], [null, 40]] as const) {
     const { chat, peer, finished } = timed({ maxBufferedBytes: 20_000 });
     chat.pushWithProducer(waiting().stream);
     await flushMicrotasks();

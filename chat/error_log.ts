@@ -7,6 +7,8 @@ const MAX_LINE_LENGTH = 500;
  * must not end what it reports on.
  */
 class ErrorLog {
+  /** Prints a line; what it throws is ignored. A program may replace it, since `console.error` waits for a slow reader. */
+  print: (line: string) => void = (line) => console.error(line);
   #second = -1;
   #lines = 0; // printed in that second
   #omitted = 0;
@@ -27,7 +29,7 @@ class ErrorLog {
     const omitted = this.#omitted > 0 ? ` (${this.#omitted} more errors were not printed)` : "";
     this.#omitted = 0;
     try {
-      console.error(`${printable(`${what}: ${describeError(error)}`)}${omitted}`);
+      this.print(`${printable(`${what}: ${describeError(error)}`)}${omitted}`);
     } catch {
       // stderr cannot be written to: there is nowhere left to report that
     }

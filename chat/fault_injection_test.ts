@@ -5,19 +5,19 @@ import { AsyncChat, type ChatConn, SimpleProducer } from "../mod.ts";
 import { FakeClock, type MemoryCall, type MemoryConn, memoryPair } from "../testing/mod.ts";
 import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 
-/** What may befall the nth call of a kind. */
+/** A fault that is injected into the nth call of a kind. */
 interface Fault {
   call: MemoryCall;
   nth: number;
   how: "fails" | "stalls" | "resets";
 }
 
-/** A conversation: how frames end, what the peer says, and which frames that is. */
+/** A conversation: how frames end, what the peer sends, and which frames that is. */
 interface Script {
   name: string;
-  terminators: Terminator[]; // one after the other, the last for good
-  says: string;
-  /** The frames in what was read: written as simply as can be, to check against. */
+  terminators: Terminator[]; // in order; the last one stays
+  sent: string;
+  /** Returns the frames in what was read: a naive reference implementation. */
   frames: (read: string) => string[];
 }
 
@@ -25,37 +25,37 @@ const scripts: Script[] = [
   {
     name: "lines",
     terminators: ["\r\n"],
-    says: "one\r\ntwo\r\nquit\r\nunheard\r\n",
+    sent: "one\r\ntwo\r\nquit\r\nignored\r\n",
     frames: (read) => read.split("\r\n").slice(0, -1),
   },
   {
     name: "lines to the end of the stream",
     terminators: ["\n"],
-    says: "one\ntwo\nthree\nfo",
+    sent: "one\ntwo\nthree\nfo",
     frames: (read) => read.split("\n").slice(0, -1),
   },
   {
     name: "several",
     terminators: [["\r\n", ";"]],
-    says: "one;two\r\nthree;quit;",
+    sent: "one;two\r\nthree;quit;",
     frames: (read) => read.split(/\r\n|;/).slice(0, -1),
   },
   {
     name: "counts",
     terminators: [3, 3, 4, 4],
-    says: "onetwofourquit",
+    sent: "onetwofourquit",
     frames: (read) =>
       [[0, 3], [3, 6], [6, 10], [10, 14]].filter(([, e]) => e! <= read.length).map(([b, e]) => read.slice(b, e)),
   },
-  { name: "raw", terminators: [null], says: "whatever comes", frames: () => [] },
+  { name: "raw", terminators: [null], sent: "raw bytes only", frames: () => [] },
 ];
 
-/** Answers each frame, in all the ways there are; leaves at "quit". */
+/** Answers each frame, with a push or a producer; closes after "quit". */
 class Answering extends AsyncChat {
   readonly frames: string[] = [];
   readonly closes: (Error | undefined)[] = [];
   readonly errors: unknown[] = [];
-  hooksAfterClose = 0;
+  framesAfterClose = 0;
   hooksRunning = 0;
   readonly #terminators: Terminator[];
 
@@ -67,7 +67,7 @@ class Answering extends AsyncChat {
   protected override async foundTerminator() {
     const frame = this.takeText();
     this.frames.push(frame);
-    if (this.closes.length > 0) this.hooksAfterClose++;
+    if (this.closes.length > 0) this.framesAfterClose++;
     assertEquals(++this.hooksRunning, 1);
     if (this.#terminators.length > 0) this.setTerminator(this.#terminators.shift()!);
     const answer = bytes(`${frame}!`);
@@ -89,13 +89,13 @@ class Answering extends AsyncChat {
   }
 }
 
-/** A connection that befalls a fault, and writes down what it really did. */
+/** A connection that injects faults and records what was read and written. */
 class FaultyConn implements ChatConn {
-  read_ = "";
+  received = "";
   written = "";
   closes = 0;
   readonly counts: Record<MemoryCall, number> = { read: 0, write: 0, closeWrite: 0, close: 0 };
-  befell = false;
+  faulted = false;
   readonly error = Object.assign(new Error("it failed"), { code: "EFAULT" });
   readonly #closed = Promise.withResolvers<never>();
 
@@ -103,20 +103,20 @@ class FaultyConn implements ChatConn {
     this.#closed.promise.catch(() => {});
   }
   async read(p: Uint8Array) {
-    await this.#befall("read");
+    await this.#inject("read");
     const count = await this.inner.read(p);
-    if (count !== null) this.read_ += text(p.subarray(0, count));
+    if (count !== null) this.received += text(p.subarray(0, count));
     return count;
   }
   async write(p: Uint8Array) {
-    const said = text(p);
-    await this.#befall("write");
+    const given = text(p);
+    await this.#inject("write");
     const count = await this.inner.write(p);
-    this.written += said.slice(0, count);
+    this.written += given.slice(0, count);
     return count;
   }
   async closeWrite() {
-    await this.#befall("closeWrite");
+    await this.#inject("closeWrite");
     await this.inner.closeWrite();
   }
   close() {
@@ -126,7 +126,7 @@ class FaultyConn implements ChatConn {
     this.inner[Symbol.dispose]();
     if (fault !== undefined) throw this.error;
   }
-  async #befall(call: MemoryCall) {
+  async #inject(call: MemoryCall) {
     const fault = this.#faultOf(call);
     if (fault?.how === "fails") throw this.error;
     if (fault?.how === "stalls") await this.#closed.promise;
@@ -138,12 +138,12 @@ class FaultyConn implements ChatConn {
   #faultOf(call: MemoryCall): Fault | undefined {
     const nth = ++this.counts[call];
     const fault = this.faults.find((fault) => fault.call === call && fault.nth === nth);
-    this.befell ||= fault !== undefined;
+    this.faulted ||= fault !== undefined;
     return fault;
   }
 }
 
-/** Plays a script with faults, and checks everything that has to hold whatever befell. */
+/** Plays a script with faults and checks the invariants that hold after any of them. */
 async function play(
   script: Script,
   faults: readonly Fault[],
@@ -155,31 +155,44 @@ async function play(
   const chat = new Answering(conn, clock, script.terminators, 64);
   let over = false;
   const run = chat.run().then(() => over = true);
-  // The peer says all it has to say and ends, and listens as long as there is something to hear.
-  const talk = (async () => {
-    await peer.send(script.says);
+  // The peer sends everything and ends its side, and reads up to EOF.
+  const sending = (async () => {
+    await peer.send(script.sent);
     await peer.closeWrite();
   })().catch(() => {});
-  const heard = peer.receiveText().catch(() => "");
-  for (let patience = 0; !over && patience < 20; patience++) {
+  const receiving = peer.receiveText().catch(() => "");
+  for (let seconds = 0; !over && seconds < 20; seconds++) {
     await flushMicrotasks(200);
     if (!over) clock.advance(1_000);
   }
   assert(over, "run() has not settled");
   await run;
   peer[Symbol.dispose]();
-  await Promise.all([talk, heard]);
+  await Promise.all([sending, receiving]);
 
-  assertEquals([chat.closes.length, chat.hooksAfterClose, chat.state], [1, 0, "closed"]);
-  assertEquals([conn.closes, clock.pending, chat.bufferedAmount], [1, 0, 0]);
+  assertEquals({ closeCount: chat.closes.length, framesAfterClose: chat.framesAfterClose, state: chat.state }, {
+    closeCount: 1,
+    framesAfterClose: 0,
+    state: "closed",
+  });
+  assertEquals({ closes: conn.closes, timers: clock.pending, bufferedAmount: chat.bufferedAmount }, {
+    closes: 1,
+    timers: 0,
+    bufferedAmount: 0,
+  });
   assertEquals(chat.errors, []);
   assertStrictEquals(chat.closes[0], chat.closeReason);
-  const complete = script.frames(conn.read_);
-  const heardOut = complete.slice(0, complete.indexOf("quit") + 1 || complete.length);
-  assertEquals(chat.frames, heardOut, "the frames that came before");
-  const answers = heardOut.map((frame) => `${frame}!`).join("");
+  const complete = script.frames(conn.received);
+  const expected = complete.slice(0, complete.indexOf("quit") + 1 || complete.length);
+  assertEquals(chat.frames, expected, "the frames before the end");
+  const answers = expected.map((frame) => `${frame}!`).join("");
   assert(answers.startsWith(conn.written), `written twice or out of order: ${conn.written}`);
-  if (!conn.befell) assertEquals([conn.written, chat.closeReason], [answers, undefined]);
+  if (!conn.faulted) {
+    assertEquals({ written: conn.written, closeReason: chat.closeReason }, {
+      written: answers,
+      closeReason: undefined,
+    });
+  }
   return { chat, conn };
 }
 
@@ -189,7 +202,7 @@ const sizesToTry = [
   { read: 5, write: 3, capacity: 4 },
 ];
 
-Deno.test("AsyncChat ends well whichever call fails, stalls or resets, in every conversation", async () => {
+Deno.test("AsyncChat keeps its invariants whichever call fails, stalls or resets", async () => {
   let played = 0;
   for (const script of scripts) {
     for (const sizes of sizesToTry) {
@@ -200,7 +213,7 @@ Deno.test("AsyncChat ends well whichever call fails, stalls or resets, in every 
             const what = `${script.name}, ${JSON.stringify(sizes)}: ${call} ${nth} ${how}`;
             try {
               const { chat, conn } = await play(script, [{ call, nth, how }], sizes);
-              assert(conn.befell, "the fault did not befall");
+              assert(conn.faulted, "the fault was not injected");
               if (how !== "stalls") assertStrictEquals(chat.closeReason, conn.error, "the cause");
               played++;
             } catch (error) {
@@ -214,7 +227,7 @@ Deno.test("AsyncChat ends well whichever call fails, stalls or resets, in every 
   assert(played > 500, `${played} played`);
 });
 
-Deno.test("AsyncChat ends well whatever befalls it, together and in any order", async () => {
+Deno.test("AsyncChat keeps its invariants under random combinations of faults", async () => {
   const fault = fc.record({
     call: fc.constantFrom<MemoryCall>("read", "write", "closeWrite", "close"),
     nth: fc.integer({ min: 1, max: 12 }),

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import { AsyncChat, type ProducerLike } from "../mod.ts";
 import { FakeClock, memoryPair, scriptedConn } from "../testing/mod.ts";
+import { captureErrors } from "../tests/console.ts";
 import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
-Deno.test("AsyncChat.handleError() is told what a hook threw, at once or later, and the chat ends with it", async () => {
+Deno.test("AsyncChat calls handleError with what a hook threw or rejected with", async () => {
   const boom = new Error("boom");
   const throwing: (() => void | Promise<void>)[] = [
     () => {
@@ -17,11 +18,15 @@ Deno.test("AsyncChat.handleError() is told what a hook threw, at once or later, 
     chat.onFrame = hook;
     await chat.run();
     await written;
-    assertEquals([chat.events, chat.errors, chat.reasons], [["connect", "frame a", "close"], [boom], [boom]]);
+    assertEquals({ events: chat.events, errors: chat.errors, reasons: chat.reasons }, {
+      events: ["connect", "frame a", "close"],
+      errors: [boom],
+      reasons: [boom],
+    });
   }
 });
 
-Deno.test("AsyncChat.handleError() may leave the chat open: it goes on with the next frame", async () => {
+Deno.test("AsyncChat dispatches the next frame when handleError leaves the chat open", async () => {
   const { conn, written } = scriptedConn(["a\r\nb\r\n"]);
   const chat = new Recorder(conn);
   chat.onFrame = (frame) => {
@@ -33,23 +38,23 @@ Deno.test("AsyncChat.handleError() may leave the chat open: it goes on with the 
   assertEquals(chat.events, ["connect", "frame a", "frame b", "eof", "close"]);
 });
 
-Deno.test("AsyncChat.handleError() by default reports the error and ends this chat alone", async () => {
+Deno.test("AsyncChat.handleError() by default reports the error and closes the chat", async () => {
   class Faulty extends AsyncChat {
     protected override foundTerminator() {
       throw "not even an Error";
     }
   }
-  const printed = await printedBy(async () => {
+  const printed = await captureErrors(async () => {
     const { conn, written } = scriptedConn(["a\nb\n"]);
     const chat = new Faulty(conn);
     chat.setTerminator("\n");
     await chat.run();
     await written;
   });
-  assertEquals(printed, ["Uncaught in a hook of Faulty: not even an Error"]);
+  assertEquals(printed, [["Uncaught in a hook of Faulty: not even an Error"]]);
 });
 
-Deno.test("AsyncChat.handleError() that throws, and handleClose() that does, are reported and end nothing else", async () => {
+Deno.test("AsyncChat reports what handleError and handleClose throw, and still closes", async () => {
   class Worse extends AsyncChat {
     protected override foundTerminator() {
       throw new Error("first");
@@ -61,31 +66,18 @@ Deno.test("AsyncChat.handleError() that throws, and handleClose() that does, are
       throw new Error(`third, after ${reason?.message}`);
     }
   }
-  const printed = await printedBy(async () => {
+  const printed = await captureErrors(async () => {
     const { conn, written } = scriptedConn(["a\n"]);
     const chat = new Worse(conn);
     chat.setTerminator("\n");
     await chat.run();
     await written;
   });
-  const second = "Uncaught in a hook of Worse: Error: second";
+  const second = ["Uncaught in a hook of Worse: Error: second"];
   assertEquals(printed, [second, second]);
 });
 
-/** Returns the lines that `console.error` got meanwhile. */
-async function printedBy(action: () => Promise<void>): Promise<string[]> {
-  const original = console.error;
-  const printed: string[] = [];
-  console.error = (...values) => printed.push(values.join(" "));
-  try {
-    await action();
-  } finally {
-    console.error = original;
-  }
-  return printed;
-}
-
-Deno.test("AsyncChat tells the frames that came before a reset, then handleClose with the network's error", async () => {
+Deno.test("AsyncChat dispatches the frames before a reset, then handleClose with its error", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
@@ -96,7 +88,7 @@ Deno.test("AsyncChat tells the frames that came before a reset, then handleClose
   assertEquals(chat.reasons[0]?.name, "ConnectionReset");
 });
 
-Deno.test("AsyncChat tells the frames that had come when a write fails, and aborts the signal", async () => {
+Deno.test("AsyncChat dispatches received frames after a failed write, and aborts the signal", async () => {
   const error = new Error("cable cut");
   const { conn, written } = scriptedConn(["a\r\n", "b\r\n", "c\r\n"], { fail: { call: "write", nth: 1, error } });
   const chat = new Recorder(conn);
@@ -106,11 +98,14 @@ Deno.test("AsyncChat tells the frames that had come when a write fails, and abor
   };
   await chat.run();
   await written;
-  assertEquals([chat.events, chat.reasons], [["connect", "frame a", "frame b", "frame c", "close"], [error]]);
-  assertEquals([chat.errors, conn.calls.write], [[], 1]);
+  assertEquals({ events: chat.events, reasons: chat.reasons }, {
+    events: ["connect", "frame a", "frame b", "frame c", "close"],
+    reasons: [error],
+  });
+  assertEquals({ errors: chat.errors, writes: conn.calls.write }, { errors: [], writes: 1 });
 });
 
-Deno.test("AsyncChat ends two seconds after a failed write when the peer says nothing more", async () => {
+Deno.test("AsyncChat closes two seconds after a failed write when the peer sends nothing", async () => {
   const error = new Error("cable cut");
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ fail: { call: "write", nth: 1, error } });
@@ -125,7 +120,7 @@ Deno.test("AsyncChat ends two seconds after a failed write when the peer says no
   peer.close();
 });
 
-Deno.test("AsyncChat takes a read of nothing for no end, and a hundred in a row for a broken connection", async () => {
+Deno.test("AsyncChat ignores an empty read and closes after a hundred in a row", async () => {
   const conn = { read: () => Promise.resolve(0), write: (p: Uint8Array) => Promise.resolve(p.length), close() {} };
   const chat = new Recorder(conn);
   await chat.run();
@@ -135,16 +130,20 @@ Deno.test("AsyncChat takes a read of nothing for no end, and a hundred in a row 
   );
 });
 
-Deno.test("AsyncChat does not trust the counts of a connection", async () => {
-  for (const lie of [-1, 1.5, 1e9, NaN]) {
-    const conn = { read: () => Promise.resolve(lie), write: (p: Uint8Array) => Promise.resolve(p.length), close() {} };
+Deno.test("AsyncChat closes with a RangeError when a connection returns an invalid count", async () => {
+  for (const count of [-1, 1.5, 1e9, NaN]) {
+    const conn = {
+      read: () => Promise.resolve(count),
+      write: (p: Uint8Array) => Promise.resolve(p.length),
+      close() {},
+    };
     const chat = new Recorder(conn);
     await chat.run();
     assertInstanceOf(chat.reasons[0], RangeError);
   }
 });
 
-Deno.test("AsyncChat.handleClose() is told when closing itself failed", async () => {
+Deno.test("AsyncChat calls handleClose with the error of a failed close", async () => {
   const error = new Error("no such thing");
   const { conn, written } = scriptedConn(["a\r\n"], { fail: { call: "close", nth: 1, error } });
   const chat = new Recorder(conn);
@@ -154,14 +153,14 @@ Deno.test("AsyncChat.handleClose() is told when closing itself failed", async ()
   await written;
 });
 
-Deno.test("AsyncChat goes on over a connection that cannot switch Nagle's algorithm off any more", async () => {
-  const asked: unknown[] = [];
+Deno.test("AsyncChat ignores a connection that fails to disable Nagle's algorithm", async () => {
+  const noDelayCalls: unknown[] = [];
   for (const noDelay of [true, false]) {
     const { conn, written } = scriptedConn(["a\r\n"]);
     const chat = new Recorder(
       Object.assign(conn, {
         setNoDelay(on: boolean) {
-          asked.push(on);
+          noDelayCalls.push(on);
           throw new Error("gone");
         },
       }),
@@ -169,12 +168,15 @@ Deno.test("AsyncChat goes on over a connection that cannot switch Nagle's algori
     );
     await chat.run();
     await written;
-    assertEquals([chat.events.at(1), chat.reasons], ["frame a", [undefined]]);
+    assertEquals({ events: chat.events, reasons: chat.reasons }, {
+      events: ["connect", "frame a", "eof", "close"],
+      reasons: [undefined],
+    });
   }
-  assertEquals(asked, [true]);
+  assertEquals(noDelayCalls, [true]);
 });
 
-Deno.test("AsyncChat.signal wakes a hook that waits when the chat is closed, and nobody is blamed", async () => {
+Deno.test("AsyncChat.close() aborts the signal, and the rejection of a pending hook is no error", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onFrame = () =>
@@ -185,11 +187,15 @@ Deno.test("AsyncChat.signal wakes a hook that waits when the chat is closed, and
   assertEquals(chat.signal.aborted, false);
   chat.close(new Error("server stops"));
   await over;
-  assertEquals([chat.events.at(-1), chat.errors, chat.signal.aborted], ["close", [], true]);
+  assertEquals({ last: chat.events.at(-1), errors: chat.errors, aborted: chat.signal.aborted }, {
+    last: "close",
+    errors: [],
+    aborted: true,
+  });
   peer.close();
 });
 
-Deno.test("AsyncChat.signal asked for after the end is aborted", async () => {
+Deno.test("AsyncChat.signal is aborted when first read after the end", async () => {
   const { conn, written } = scriptedConn([]);
   const chat = new Recorder(conn);
   await chat.run();
@@ -197,7 +203,7 @@ Deno.test("AsyncChat.signal asked for after the end is aborted", async () => {
   assert(chat.signal.aborted);
 });
 
-Deno.test("AsyncChat.push() in a hook that was waiting when the chat was closed blames nobody", async () => {
+Deno.test("AsyncChat.push() in a hook that was pending at close() is no error", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const done = Promise.withResolvers<void>();
@@ -215,7 +221,7 @@ Deno.test("AsyncChat.push() in a hook that was waiting when the chat was closed 
   peer.close();
 });
 
-Deno.test("AsyncChat.pushWithProducer() when the peer is gone: one that fails in being told so is reported, and no rejection is left", async () => {
+Deno.test("AsyncChat.pushWithProducer() after the end reports a producer that fails to cancel", async () => {
   const vanished = new Error("file vanished");
   const broken: ProducerLike[] = [
     new ReadableStream({ start: (controller) => controller.error(vanished) }),
@@ -234,16 +240,16 @@ Deno.test("AsyncChat.pushWithProducer() when the peer is gone: one that fails in
     const over = chat.run();
     peer.close();
     await over;
-    const printed = await printedBy(async () => {
+    const printed = await captureErrors(async () => {
       chat.pushWithProducer(producer);
       await flushMicrotasks();
     });
-    assertEquals(printed, ["Uncaught in a hook of Recorder: Error: file vanished"]);
+    assertEquals(printed, [["Uncaught in a hook of Recorder: Error: file vanished"]]);
     assertEquals(chat.errors, []);
   }
 });
 
-Deno.test("AsyncChat.handleClose() is the last hook, also when a producer fails to be cancelled after it", async () => {
+Deno.test("AsyncChat calls no hook after handleClose, also when cancelling a producer fails", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
@@ -254,11 +260,11 @@ Deno.test("AsyncChat.handleClose() is the last hook, also when a producer fails 
   chat.close();
   await over;
   const late = new Error("late");
-  const printed = await printedBy(async () => {
+  const printed = await captureErrors(async () => {
     cancelled.reject(late);
     await flushMicrotasks();
   });
   peer.close();
-  assertEquals([chat.events, chat.errors], [["connect", "close"], []]);
-  assertEquals(printed, ["Uncaught in a hook of Recorder: Error: late"]);
+  assertEquals({ events: chat.events, errors: chat.errors }, { events: ["connect", "close"], errors: [] });
+  assertEquals(printed, [["Uncaught in a hook of Recorder: Error: late"]]);
 });

@@ -1,27 +1,20 @@
-// Guards of AsyncChat that no other test notices: half-closed connections, full output, writes that fail late.
+// Guards of AsyncChat that no other test covers: half-closed connections, full output, late write failures.
 
 import { assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import { type ChatConn, ChatTimeoutError } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { passTime } from "../tests/pass_time.ts";
 import { bytes, flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
-/** Waits for `promise` as long as anything happens; rejects when it is still pending then. */
+/** Waits for `promise` over 2,000 microtasks; rejects when it is still pending then. */
 function promptly<T>(promise: Promise<T>, what: string): Promise<T> {
   const stalled = flushMicrotasks(2_000).then(() => Promise.reject(new Error(`${what}: still pending`)));
   return Promise.race([promise, stalled]);
 }
 
-/** Moves time on in small steps, with everything happening in between. */
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 10) {
-    clock.advance(10);
-    await flushMicrotasks(10);
-  }
-}
-
 // --------------------------------------------------------------------------------------------------------------- full output
 
-/** A chat whose output is full after its first frame, as its peer takes 10 bytes and no more. */
+/** Runs a chat whose output is full after its first frame: its peer takes at most 10 bytes. */
 async function fullChat(options: { frameTimeoutMs?: number } = {}, sent = "go\r\n") {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ capacity: 10 }, { capacity: 100 });
@@ -38,7 +31,7 @@ async function fullChat(options: { frameTimeoutMs?: number } = {}, sent = "go\r\
   return { clock, conn, peer, chat, over };
 }
 
-Deno.test("closeWhenDone while output is full reads on: a peer that only sends is not stuck", async () => {
+Deno.test("closeWhenDone while output is full reads: a peer that only sends is not stuck", async () => {
   const { conn, peer, chat, over } = await fullChat({}, "go\r\nnext\r\n");
   assertEquals({ reads: conn.calls.read, events: chat.events }, { reads: 1, events: ["connect", "frame go"] });
   chat.closeWhenDone();
@@ -52,14 +45,14 @@ Deno.test("closeWhenDone while output is full reads on: a peer that only sends i
   });
 });
 
-Deno.test("frameTimeoutMs stands still while output is full, and goes on when there is room again", async () => {
+Deno.test("frameTimeoutMs stands still while output is full and runs again when it drains", async () => {
   const { clock, peer, chat, over } = await fullChat({ frameTimeoutMs: 1_000 }, "go\r\nhalf a fra");
-  await pass(clock, 10_000);
+  await passTime(clock, 10_000);
   assertEquals({ state: chat.state, reason: chat.closeReason }, { state: "open", reason: undefined });
   assertEquals((await peer.receive(100)).length, 100);
-  await pass(clock, 900);
+  await passTime(clock, 900);
   assertEquals(chat.state, "open");
-  await pass(clock, 300); // a limit is noticed up to a tenth late
+  await passTime(clock, 300); // a limit is noticed up to a tenth late
   await promptly(over, "the end");
   const { closeReason } = chat;
   assertInstanceOf(closeReason, ChatTimeoutError);
@@ -76,12 +69,12 @@ Deno.test("closeWrite then closeWhenDone lingers two seconds for a peer that doe
   const over = chat.run();
   chat.push("last\r\n");
   chat.closeWrite();
-  assertEquals(await peer.receiveText(), "last\r\n"); // to the end of our side
+  assertEquals(await peer.receiveText(), "last\r\n"); // up to EOF
   await flushMicrotasks();
   chat.closeWhenDone();
-  await pass(clock, 1_990);
+  await passTime(clock, 1_990);
   assertEquals({ state: chat.state, closed: conn.closed }, { state: "closing", closed: false });
-  await pass(clock, 10);
+  await passTime(clock, 10);
   await promptly(over, "the end");
   assertEquals({ closed: conn.closed, reasons: chat.reasons }, { closed: true, reasons: [undefined] });
   peer.close();
@@ -94,7 +87,7 @@ Deno.test("closeWrite alone sets no time limit on what the peer still sends", as
   const over = chat.run();
   chat.closeWrite();
   assertEquals(await peer.receiveText(), "");
-  await pass(clock, 60_000);
+  await passTime(clock, 60_000);
   assertEquals(chat.state, "open");
   const answered = new Promise<void>((resolve) => chat.onFrame = () => resolve());
   await peer.send("a late answer\r\n");
@@ -117,12 +110,12 @@ Deno.test("closeWhenDone closes at once when both sides have ended before", asyn
   await flushMicrotasks();
   assertEquals(chat.state, "open");
   chat.closeWhenDone();
-  await promptly(over, "the end"); // the clock stands still
+  await promptly(over, "the end"); // without moving the clock
   assertEquals({ closed: conn.closed, reasons: chat.reasons }, { closed: true, reasons: [undefined] });
   peer.close();
 });
 
-Deno.test("closeWrite after the end does nothing: a later push is no mistake, and nothing is sent", async () => {
+Deno.test("closeWrite and pushes after the end do nothing, also after a reset", async () => {
   for (const end of ["close", "reset"] as const) {
     const [conn, peer] = memoryPair();
     const chat = new Recorder(conn);
@@ -132,8 +125,8 @@ Deno.test("closeWrite after the end does nothing: a later push is no mistake, an
     await over;
     const before = { ...conn.calls };
     chat.closeWrite();
-    chat.push("a broadcast"); // throws where it was this side that has ended the chat
-    chat.pushWithProducer([bytes("a broadcast")]);
+    const results = { pushed: chat.push("a broadcast"), produced: chat.pushWithProducer([bytes("a broadcast")]) };
+    assertEquals(results, { pushed: false, produced: false }, end);
     await flushMicrotasks();
     assertEquals({ calls: { ...conn.calls }, state: chat.state, buffered: chat.bufferedAmount, errors: chat.errors }, {
       calls: before,
@@ -162,7 +155,7 @@ Deno.test("closeWrite after close leaves the connection alone", async () => {
 
 const CABLE_CUT = new Error("cable cut");
 
-/** A chat whose first write fails, and whose time does not move by itself. */
+/** Returns a chat whose first write fails, with a fake clock. */
 function cutChat() {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ fail: { call: "write", nth: 1, error: CABLE_CUT } });
@@ -176,9 +169,9 @@ Deno.test("a write that fails after the peer has ended its side closes the chat 
   await peer.closeWrite();
   await eof;
   await flushMicrotasks();
-  assertEquals(chat.state, "open"); // half closed, and still sending
+  assertEquals(chat.state, "open"); // half closed
   chat.push("x");
-  await promptly(over, "the end"); // there is nothing left to read: no reason to wait two seconds
+  await promptly(over, "the end"); // nothing is left to read: no wait of two seconds
   assertEquals({ closed: conn.closed, events: chat.events }, { closed: true, events: ["connect", "eof", "close"] });
   assertStrictEquals(chat.reasons[0], CABLE_CUT);
   peer.close();
@@ -203,7 +196,7 @@ Deno.test("a signal taken before a write fails is aborted with its error at once
     const { signal } = chat;
     signal.addEventListener("abort", () => aborted.resolve({ state: chat.state, reason: signal.reason }));
   };
-  chat.onFrame = async () => { // waits for something that its peer will not need any more
+  chat.onFrame = async () => { // pending until the abort
     chat.push("x");
     await aborted.promise;
   };
@@ -220,7 +213,7 @@ Deno.test("a signal taken before a write fails is aborted with its error at once
 
 // ------------------------------------------------------------------------------------------------------------- empty reads
 
-/** A connection that gives these pieces, one a read, then its end. Of a number, as many empty reads. */
+/** Returns a connection with one piece per read, then EOF. A number is a count of empty reads. */
 function connOf(pieces: (string | number)[]): ChatConn {
   const reads = pieces.flatMap((piece) => typeof piece === "string" ? [bytes(piece)] : Array(piece).fill(bytes("")));
   return {
@@ -234,7 +227,7 @@ function connOf(pieces: (string | number)[]): ChatConn {
   };
 }
 
-Deno.test("empty reads are a fault in a row only: a byte in between starts the count again", async () => {
+Deno.test("a read of a byte restarts the count of empty reads", async () => {
   const chat = new Recorder(connOf([99, "a", 99, "b\r", 99, "\n", 99]));
   await chat.run();
   assertEquals({ events: chat.events, reasons: chat.reasons }, {

@@ -1,9 +1,10 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { AsyncChat, ChatTimeoutError, FrameTooLongError } from "../mod.ts";
 import { everyCut, FakeClock, memoryPair, scriptedConn } from "../testing/mod.ts";
+import { passTime } from "../tests/pass_time.ts";
 import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
-Deno.test("AsyncChat.frameTooLong() by default ends the chat with the error, exactly at the limit it is not called", async () => {
+Deno.test("AsyncChat.frameTooLong() closes with its error above the limit, and not exactly at it", async () => {
   for (const pieces of everyCut(bytes("12345\r\n123456"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn, { maxFrameBytes: 5 });
@@ -12,20 +13,23 @@ Deno.test("AsyncChat.frameTooLong() by default ends the chat with the error, exa
     assertEquals(chat.events, ["connect", "frame 12345", "too long 12345", "close"]);
     const [error] = chat.reasons;
     assertInstanceOf(error, FrameTooLongError);
-    assertEquals([error.limit, error.received], [5, 6]);
+    assertEquals({ limit: error.limit, received: error.received }, { limit: 5, received: 6 });
   }
 });
 
-Deno.test("AsyncChat.frameTooLong() of your own is heard out, then the chat ends with the error", async () => {
+Deno.test("AsyncChat flushes what an overridden frameTooLong pushes, then closes with the error", async () => {
   const { conn, written } = scriptedConn(["123456\r\nnext\r\n"]);
   const chat = new Recorder(conn, { maxFrameBytes: 5 });
   chat.onTooLong = () => chat.push("500 Line too long\r\n");
   await chat.run();
-  assertEquals([chat.events, await written], [["connect", "too long 12345", "close"], "500 Line too long\r\n"]);
+  assertEquals({ events: chat.events, written: await written }, {
+    events: ["connect", "too long 12345", "close"],
+    written: "500 Line too long\r\n",
+  });
   assertInstanceOf(chat.reasons[0], FrameTooLongError);
 });
 
-Deno.test('AsyncChat.setTerminator() with onTooLong "discard" drops the long frame, and its tail is no frame', async () => {
+Deno.test('AsyncChat.setTerminator() with onTooLong "discard" skips the whole oversized frame', async () => {
   for (const pieces of everyCut(bytes("123456\r\nok\r\n"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn);
@@ -37,8 +41,8 @@ Deno.test('AsyncChat.setTerminator() with onTooLong "discard" drops the long fra
   }
 });
 
-/** Takes no frame. A subclass hands its data to the default hook in one of the ways that there are. */
-class Hoarder extends Recorder {
+/** Takes no frame. Each subclass passes its data to the default hook in another way. */
+class NeverTakes extends Recorder {
   readonly received: number[] = [];
 
   protected override foundTerminator(): void {
@@ -50,27 +54,27 @@ class Hoarder extends Recorder {
   }
 }
 
-class HoarderOfData extends Hoarder {
+class DelegatesData extends NeverTakes {
   protected override collectIncomingData(data: Uint8Array) {
     super.collectIncomingData(data);
   }
 }
 
-class HoarderOfRanges extends Hoarder {
+class DelegatesRanges extends NeverTakes {
   protected override collectIncomingRange(buffer: Uint8Array, start: number, end: number) {
     super.collectIncomingRange(buffer, start, end);
   }
 }
 
-class HoarderLater extends Hoarder {
+class DelegatesLater extends NeverTakes {
   protected override async collectIncomingData(data: Uint8Array) {
     await Promise.resolve();
     super.collectIncomingData(data);
   }
 }
 
-for (const Kind of [Hoarder, HoarderOfData, HoarderOfRanges, HoarderLater]) {
-  Deno.test(`AsyncChat collects raw data and frames not taken exactly up to the limit (${Kind.name})`, async () => {
+for (const Kind of [NeverTakes, DelegatesData, DelegatesRanges, DelegatesLater]) {
+  Deno.test(`AsyncChat collects raw data and untaken frames exactly up to the limit (${Kind.name})`, async () => {
     const cases = [
       [null, "123456789", []],
       ["\n", "12\n34\n56\n7", ["frame", "frame"]],
@@ -110,11 +114,11 @@ for (const Kind of [Hoarder, HoarderOfData, HoarderOfRanges, HoarderLater]) {
   });
 }
 
-Deno.test("AsyncChat does not bound raw data that a collector of your own streams on", async () => {
-  let seen = 0;
+Deno.test("AsyncChat does not limit raw data that an overridden collector does not keep", async () => {
+  let received = 0;
   class Sink extends AsyncChat {
     protected override collectIncomingData(data: Uint8Array) {
-      seen += data.length;
+      received += data.length;
     }
     protected override foundTerminator() {}
   }
@@ -123,10 +127,10 @@ Deno.test("AsyncChat does not bound raw data that a collector of your own stream
   chat.setTerminator(null);
   await chat.run();
   await written;
-  assertEquals(seen, 10_000);
+  assertEquals(received, 10_000);
 });
 
-Deno.test("AsyncChat discards raw data beyond the limit, when that is the policy", async () => {
+Deno.test('AsyncChat discards raw data above the limit with onTooLong "discard"', async () => {
   for (const pieces of everyCut(bytes("1234567890123"))) {
     const { conn, written } = scriptedConn(pieces);
     const chat = new Recorder(conn);
@@ -137,11 +141,11 @@ Deno.test("AsyncChat discards raw data beyond the limit, when that is the policy
   }
 });
 
-Deno.test("AsyncChat applies a terminator set in frameTooLong to the very next byte of raw data", async () => {
+Deno.test("AsyncChat applies a terminator set in frameTooLong to the next byte of raw data", async () => {
   for (const override of [false, true]) {
     for (const pieces of everyCut(bytes("1234567\r\nab\r\n"))) {
       const { conn, written } = scriptedConn(pieces);
-      const chat = new (override ? HandsOver : Recorder)(conn);
+      const chat = new (override ? Delegating : Recorder)(conn);
       chat.setTerminator(null, { maxFrameBytes: 5, onTooLong: "discard" });
       chat.onTooLong = () => chat.setTerminator("\r\n");
       await chat.run();
@@ -155,18 +159,18 @@ Deno.test("AsyncChat applies a terminator set in frameTooLong to the very next b
   }
 });
 
-/** Counts nothing, and hands its data to the default hook: how most overrides end. */
-class HandsOver extends Recorder {
+/** Overrides the collector and passes everything to the default one. */
+class Delegating extends Recorder {
   protected override collectIncomingData(data: Uint8Array) {
     super.collectIncomingData(data);
   }
 }
 
-Deno.test("AsyncChat.setTerminator() with a lower limit than what is collected reads no byte twice", async () => {
+Deno.test("AsyncChat.setTerminator() with a limit below what is collected reads no byte twice", async () => {
   for (const onTooLong of ["close", "discard"] as const) {
     for (const pieces of everyCut(bytes("12345\n6\n7\n"))) {
       const { conn, written } = scriptedConn(pieces);
-      class Lower extends Hoarder {
+      class Lower extends NeverTakes {
         protected override foundTerminator() {
           super.foundTerminator();
           if (this.framesReceived === 1) this.setTerminator("\n", { maxFrameBytes: 2, onTooLong });
@@ -183,7 +187,7 @@ Deno.test("AsyncChat.setTerminator() with a lower limit than what is collected r
 });
 
 Deno.test("AsyncChat's frameTimeoutMs does not restart when collectIncomingData sets the terminator", async () => {
-  class Restless extends Recorder {
+  class ResetsTerminator extends Recorder {
     protected override collectIncomingData(data: Uint8Array) {
       this.setTerminator("\r\n");
       super.collectIncomingData(data);
@@ -191,15 +195,12 @@ Deno.test("AsyncChat's frameTimeoutMs does not restart when collectIncomingData 
   }
   const clock = new FakeClock();
   const [conn, peer] = memoryPair();
-  const chat = new Restless(conn, { clock, frameTimeoutMs: 1_000 });
+  const chat = new ResetsTerminator(conn, { clock, frameTimeoutMs: 1_000 });
   const over = chat.run();
   let sent = 0;
   for (; sent < 50 && chat.state === "open"; sent++) {
     await peer.send("x").catch(() => {});
-    for (let step = 0; step < 10; step++) {
-      clock.advance(10);
-      await flushMicrotasks(10);
-    }
+    await passTime(clock, 100);
   }
   assertInstanceOf(chat.closeReason, ChatTimeoutError);
   assertEquals({ kind: chat.closeReason.kind, inTime: sent >= 10 && sent <= 12 }, { kind: "frame", inTime: true });
@@ -207,7 +208,7 @@ Deno.test("AsyncChat's frameTimeoutMs does not restart when collectIncomingData 
   await over;
 });
 
-Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark waits to be written", async () => {
+Deno.test("AsyncChat stops dispatching and reading while output is above highWaterMark", async () => {
   const [conn, peer] = memoryPair({ capacity: 100 });
   const chat = new Recorder(conn, { highWaterMark: 150 });
   chat.onFrame = () => chat.push("x".repeat(200));
@@ -217,7 +218,11 @@ Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark
   const reads = conn.calls.read;
   await peer.send("d\r\n");
   await flushMicrotasks();
-  assertEquals([chat.events, chat.bufferedAmount, conn.calls.read], [["connect", "frame a", "frame b"], 300, reads]);
+  assertEquals({ events: chat.events, bufferedAmount: chat.bufferedAmount, reads: conn.calls.read }, {
+    events: ["connect", "frame a", "frame b"],
+    bufferedAmount: 300,
+    reads,
+  });
   assertEquals((await peer.receive(800)).length, 800);
   await flushMicrotasks();
   assertEquals(chat.events.slice(3), ["frame c", "frame d"]);
@@ -225,7 +230,7 @@ Deno.test("AsyncChat stops dispatching and reading while more than highWaterMark
   await over;
 });
 
-Deno.test("AsyncChat.push() to a chat that its peer has brought to an end is no mistake of the sender's", async () => {
+Deno.test("AsyncChat.push() returns false after a frame that is too long has ended the chat", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn, { maxFrameBytes: 5 });
   chat.onTooLong = () => {};
@@ -233,11 +238,10 @@ Deno.test("AsyncChat.push() to a chat that its peer has brought to an end is no 
   await peer.send("123456");
   await flushMicrotasks();
   assertEquals(chat.state, "closing");
-  chat.push("a broadcast");
+  assertEquals(chat.push("a broadcast"), false);
   peer.close();
   await over;
-  chat.close(); // too late to be what ended it
+  chat.close(); // too late to be the reason
   chat.closeWhenDone();
-  chat.push("a broadcast");
-  assertEquals(chat.bytesSent, 0);
+  assertEquals({ pushed: chat.push("a broadcast"), bytesSent: chat.bytesSent }, { pushed: false, bytesSent: 0 });
 });

@@ -1,4 +1,4 @@
-// What the author of a hook may do wrong, or do when nobody would expect it: it is caught, told clearly, or harmless.
+// Mistakes in hooks, and calls at unusual moments: each is reported or harmless.
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { ConnServer } from "../listener/conn_server.ts";
@@ -8,8 +8,8 @@ import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
 const BOOM = new Error("boom");
 
-/** Counts how often a connection is closed. */
-function counting(conn: ChatConn): { conn: ChatConn; closes: () => number } {
+/** Wraps a connection to count calls of `close`. */
+function countCloses(conn: ChatConn): { conn: ChatConn; closes: () => number } {
   let closes = 0;
   const counted: ChatConn = {
     read: (p) => conn.read(p),
@@ -23,34 +23,34 @@ function counting(conn: ChatConn): { conn: ChatConn; closes: () => number } {
   return { conn: counted, closes: () => closes };
 }
 
-/** A chat in all of whose hooks, `handleClose` left out, something is done: `act` gets the name of the hook. */
+/** Calls `onHook` with the name of the hook in every hook but `handleClose`. */
 class Acting extends AsyncChat {
   readonly events: string[] = [];
   readonly errors: unknown[] = [];
   reason: Error | undefined;
-  readonly #act: (chat: AsyncChat, hook: string) => void | Promise<void>;
+  readonly #onHook: (chat: AsyncChat, hook: string) => void | Promise<void>;
 
-  constructor(conn: ChatConn, act: (chat: AsyncChat, hook: string) => void | Promise<void>) {
+  constructor(conn: ChatConn, onHook: (chat: AsyncChat, hook: string) => void | Promise<void>) {
     super(conn);
-    this.#act = act;
+    this.#onHook = onHook;
   }
   protected override handleConnect() {
     this.setTerminator("\n", { maxFrameBytes: 4, onTooLong: "discard" });
-    return this.#tell("handleConnect");
+    return this.#act("handleConnect");
   }
   protected override collectIncomingData(data: Uint8Array) {
     super.collectIncomingData(data);
-    return this.#tell("collectIncomingData");
+    return this.#act("collectIncomingData");
   }
   protected override foundTerminator() {
     this.push(`${this.takeText()}\n`);
-    return this.#tell("foundTerminator");
+    return this.#act("foundTerminator");
   }
   protected override frameTooLong() {
-    return this.#tell("frameTooLong");
+    return this.#act("frameTooLong");
   }
   protected override handleEof() {
-    const waiting = this.#tell("handleEof");
+    const waiting = this.#act("handleEof");
     return waiting === undefined ? this.closeWhenDone() : waiting.then(() => this.closeWhenDone());
   }
   protected override handleError(error: unknown) {
@@ -61,20 +61,20 @@ class Acting extends AsyncChat {
     this.events.push("handleClose");
     this.reason = reason;
   }
-  #tell(hook: string): void | Promise<void> {
+  #act(hook: string): void | Promise<void> {
     this.events.push(hook);
-    return this.#act(this, hook);
+    return this.#onHook(this, hook);
   }
 }
 
 const HOOKS = ["handleConnect", "collectIncomingData", "foundTerminator", "frameTooLong", "handleEof"];
 const SCRIPT = ["ab\ncd", "e\ntoo long\n\n", "fgh"];
 
-Deno.test("AsyncChat.close() in any hook, at once or after a wait, is followed by handleClose alone", async () => {
+Deno.test("AsyncChat.close() in any hook, at once or later, is followed by handleClose alone", async () => {
   for (const hook of HOOKS) {
     for (const waits of [false, true]) {
       for (const reason of [undefined, BOOM]) {
-        const { conn, closes } = counting(scriptedConn(SCRIPT).conn);
+        const { conn, closes } = countCloses(scriptedConn(SCRIPT).conn);
         const chat = new Acting(conn, (chat, name) => {
           if (name !== hook) return;
           if (!waits) return chat.close(reason);
@@ -83,41 +83,41 @@ Deno.test("AsyncChat.close() in any hook, at once or after a wait, is followed b
         await chat.run();
         const what = `${hook}${waits ? ", later" : ""}`;
         assertEquals(chat.events.slice(chat.events.indexOf(hook)), [hook, "handleClose"], what);
-        assertEquals([closes(), chat.errors], [1, []], what);
+        assertEquals({ closes: closes(), errors: chat.errors }, { closes: 1, errors: [] }, what);
         assertStrictEquals(chat.reason, reason, what);
       }
     }
   }
 });
 
-Deno.test("AsyncChat.close() from outside, at whatever moment, is followed by handleClose alone", async () => {
+Deno.test("AsyncChat.close() from outside, in any turn, is followed by handleClose alone", async () => {
   for (const hooksWait of [false, true]) {
     for (let moment = 0, late = false; !late; moment++) {
-      const { conn, closes } = counting(scriptedConn(SCRIPT).conn);
+      const { conn, closes } = countCloses(scriptedConn(SCRIPT).conn);
       const chat = new Acting(conn, () => hooksWait ? flushMicrotasks(2) : undefined);
       const over = chat.run();
       await flushMicrotasks(moment);
       late = chat.state === "closed";
-      const told = chat.events.length;
+      const eventsBefore = chat.events.length;
       chat.close(BOOM);
       await over;
       const what = `after ${moment} turns`;
       assertEquals(
-        chat.events.slice(told),
-        late && chat.events[told - 1] === "handleClose" ? [] : ["handleClose"],
+        chat.events.slice(eventsBefore),
+        late && chat.events[eventsBefore - 1] === "handleClose" ? [] : ["handleClose"],
         what,
       );
-      assertEquals([closes(), chat.errors], [1, []], what);
+      assertEquals({ closes: closes(), errors: chat.errors }, { closes: 1, errors: [] }, what);
       assertStrictEquals(chat.reason, late ? undefined : BOOM, what);
     }
   }
 });
 
-Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a producer closes once, and the first reason counts", async () => {
+Deno.test("AsyncChat.close() twice in handleTimeout, handleError or more() keeps the first reason", async () => {
   for (const hook of ["handleTimeout", "handleError", "handleClose", "more"]) {
     const clock = new FakeClock();
     const [ours, peer] = memoryPair();
-    const { conn, closes } = counting(ours);
+    const { conn, closes } = countCloses(ours);
     const late = new Error("late");
     class Closing extends Recorder {
       protected override handleTimeout() {
@@ -136,7 +136,7 @@ Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a pro
       chat.close(late);
     };
     chat.onFrame = () => {
-      if (hook === "handleError") throw new Error("told");
+      if (hook === "handleError") throw new Error("thrown by a hook");
       if (hook === "handleClose") chat.close(BOOM);
       const more = () => {
         chat.close(BOOM);
@@ -150,14 +150,17 @@ Deno.test("AsyncChat.close() in handleTimeout, handleError, handleClose or a pro
     else await peer.send("a\r\n");
     await over;
     assertEquals(chat.events, ["connect", hook === "handleTimeout" ? "timeout" : "frame a", "close"], hook);
-    assertEquals([closes(), chat.errors.length], [1, hook === "handleError" ? 1 : 0], hook);
+    assertEquals({ closes: closes(), errorCount: chat.errors.length }, {
+      closes: 1,
+      errorCount: hook === "handleError" ? 1 : 0,
+    }, hook);
     assertStrictEquals(chat.reasons[0], BOOM, hook);
-    assertEquals([await peer.receiveText(), clock.pending], ["", 0], hook);
+    assertEquals({ received: await peer.receiveText(), timers: clock.pending }, { received: "", timers: 0 }, hook);
     peer.close();
   }
 });
 
-Deno.test("AsyncChat.push() in handleClose returns false, whoever ended the chat", async () => {
+Deno.test("AsyncChat.push() in handleClose returns false, whichever side ended the chat", async () => {
   for (const isOwn of [false, true]) {
     class Parting extends Recorder {
       protected override handleClose(reason?: Error) {
@@ -184,7 +187,7 @@ Deno.test("AsyncChat.push() in handleClose returns false, whoever ended the chat
   }
 });
 
-Deno.test("AsyncChat.detach() a second time is told as a mistake, and the connection stays open", async () => {
+Deno.test("AsyncChat.detach() a second time is a ChatClosedError, and the connection stays open", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   chat.onFrame = () => {
@@ -196,11 +199,11 @@ Deno.test("AsyncChat.detach() a second time is told as a mistake, and the connec
   await over;
   assertEquals(chat.errors.map((error) => error instanceof ChatClosedError), [true]);
   assertEquals(chat.events, ["connect", "frame a", "close"]);
-  conn.close(); // would throw if it were closed
+  conn.close(); // throws when it is closed
   peer.close();
 });
 
-Deno.test("AsyncChat with a hook that never settles does not keep a server from stopping at its deadline", async () => {
+Deno.test("AsyncChat with a hook that never settles does not delay shutdown past its deadline", async () => {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair();
   const second = Promise.withResolvers<typeof conn>();
@@ -233,24 +236,24 @@ Deno.test("AsyncChat with a hook that never settles does not keep a server from 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("AsyncChat refuses a frame that super.collectIncomingData() finds too long when the hook's promise has settled", async () => {
+Deno.test("AsyncChat calls frameTooLong after an async collector that exceeded the limit settles", async () => {
   const order: string[] = [];
-  class Waiting extends AsyncChat {
+  class CollectsLater extends AsyncChat {
     protected override handleConnect() {
       this.setTerminator("\n", { maxFrameBytes: 2 });
     }
     protected override async collectIncomingData(data: Uint8Array) {
-      order.push("collects");
+      order.push("collecting");
       super.collectIncomingData(data);
       super.collectIncomingData(data);
       await flushMicrotasks();
-      order.push("has collected");
+      order.push("collected");
     }
     protected override foundTerminator() {}
     protected override frameTooLong() {
       order.push("too long");
     }
   }
-  await new Waiting(scriptedConn(["ab\n"]).conn).run();
-  assertEquals(order, ["collects", "has collected", "too long"]);
+  await new CollectsLater(scriptedConn(["ab\n"]).conn).run();
+  assertEquals(order, ["collecting", "collected", "too long"]);
 });

@@ -24,6 +24,7 @@ export interface Readable {
   readonly bytesSent: number;
   readonly clock: Clock;
   hookFailed(error: unknown): void;
+  watchPeer(): void;
   apply(action: Action): void;
 }
 
@@ -63,14 +64,15 @@ export class ReadLoop {
         continue;
       }
       try {
+        this.#pending = true; // also in a pause: input was dropped, so detach() would give a stream with a gap
         if (this.#lingerBytes > MAX_LINGER_BYTES + this.#connection.bytesSent) await this.#pause();
         if (lifecycle.closed) return;
-        this.#pending = true;
         // Input that is dropped has space of its own: a hook that is pending may still use the receive buffer.
         const into = lifecycle.closing ? this.#dropBuffer ??= new ReceiveBuffer(DROP_BYTES) : this.#input;
         if (this.#ahead !== null) this.#receivedAhead(await this.#ahead.take());
         else this.#received(into, await this.#connection.conn.read(into.reserve()));
         this.#pending = false;
+        this.#connection.watchPeer();
       } catch (error) {
         this.#pending = false;
         this.#connection.apply(lifecycle.inputFailed(asError(error)));

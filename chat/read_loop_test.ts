@@ -74,7 +74,7 @@ function loopOf(reads: Read[], { terminator = true } = {}) {
   };
   // Of the class of all chats: what is not overridden collects.
   const dispatcher = new Dispatcher(hooks, { ...hooks }, gate, input);
-  const connection = { conn, lifecycle, bytesSent: 0, clock, hookFailed, apply };
+  const connection = { conn, lifecycle, bytesSent: 0, clock, hookFailed, apply, watchPeer() {} };
   const loop = new ReadLoop(connection, input, dispatcher);
   return { loop, events, errors, spaces, memory, lifecycle, clock, input, onFrame, connection };
 }

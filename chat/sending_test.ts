@@ -6,7 +6,7 @@ import { bytes, flushMicrotasks, Recorder, text } from "../tests/recorder.ts";
 
 // ------------------------------------------------------------------------------------------------------------------- sending
 
-Deno.test("AsyncChat.push() in one turn is one write, in order with producers of every kind", async () => {
+Deno.test("AsyncChat.push() keeps the order of pushes and producers of every kind", async () => {
   const kinds: Record<string, ProducerLike | Uint8Array> = {
     "more() at once": new SimpleProducer(bytes("simple "), 3),
     "more() as a promise": later(["later", " "]),
@@ -51,7 +51,7 @@ function later(words: string[]) {
   return { more: () => Promise.resolve(bytes(words.shift() ?? "")) };
 }
 
-Deno.test("AsyncChat.push() in one turn is one write", async () => {
+Deno.test("AsyncChat.push() several times in one turn is one write", async () => {
   const { conn, written } = scriptedConn(["a\r\nb\r\nc\r\n"]);
   const chat = new Recorder(conn);
   chat.onFrame = (frame) => {
@@ -59,10 +59,10 @@ Deno.test("AsyncChat.push() in one turn is one write", async () => {
     chat.push(bytes("\r\n"));
   };
   await chat.run();
-  assertEquals([await written, conn.calls.write], ["a\r\nb\r\nc\r\n", 1]);
+  assertEquals({ written: await written, writes: conn.calls.write }, { written: "a\r\nb\r\nc\r\n", writes: 1 });
 });
 
-Deno.test("AsyncChat.pushWithProducer() that throws ends the chat with its error", async () => {
+Deno.test("AsyncChat.pushWithProducer() of a producer that throws closes the chat with its error", async () => {
   const boom = new Error("disk");
   const { conn, written } = scriptedConn([]);
   const chat = new Recorder(conn);
@@ -77,17 +77,17 @@ Deno.test("AsyncChat.pushWithProducer() that throws ends the chat with its error
   };
   await chat.run();
   await written;
-  assertEquals([chat.errors, chat.reasons], [[boom], [boom]]);
+  assertEquals({ errors: chat.errors, reasons: chat.reasons }, { errors: [boom], reasons: [boom] });
 });
 
-Deno.test("AsyncChat tells a producer at work that the peer has gone", async () => {
-  const told: unknown[] = [];
+Deno.test("AsyncChat cancels a running producer with the error of the peer", async () => {
+  const cancelReasons: unknown[] = [];
   const stream = new ReadableStream<Uint8Array>({
     pull(controller) {
       controller.enqueue(bytes("x".repeat(1_000)));
     },
     cancel(reason) {
-      told.push(reason);
+      cancelReasons.push(reason);
     },
   });
   const [conn, peer] = memoryPair({ capacity: 100 });
@@ -97,10 +97,13 @@ Deno.test("AsyncChat tells a producer at work that the peer has gone", async () 
   await peer.receive(500);
   peer.reset();
   await over;
-  assertEquals([(told[0] as Error).name, chat.reasons[0]?.name], ["ConnectionReset", "ConnectionReset"]);
+  assertEquals({ cancel: (cancelReasons[0] as Error).name, close: chat.reasons[0]?.name }, {
+    cancel: "ConnectionReset",
+    close: "ConnectionReset",
+  });
 });
 
-Deno.test("AsyncChat.flushed() fulfils when what was pushed before is written, and when the chat is over", async () => {
+Deno.test("AsyncChat.flushed() resolves when earlier pushes are written or the chat has ended", async () => {
   const [conn, peer] = memoryPair({ capacity: 4 });
   const chat = new Recorder(conn);
   await chat.flushed();
@@ -114,15 +117,15 @@ Deno.test("AsyncChat.flushed() fulfils when what was pushed before is written, a
   assertEquals(done, []);
   await peer.receive(2);
   await first;
-  assertEquals([done, chat.bufferedAmount > 19_000], [["first"], true]);
+  assertEquals({ done, isSecondQueued: chat.bufferedAmount > 19_000 }, { done: ["first"], isSecondQueued: true });
   chat.close();
   await second;
   await over;
-  assertEquals([done, chat.bufferedAmount], [["first", "second"], 0]);
+  assertEquals({ done, bufferedAmount: chat.bufferedAmount }, { done: ["first", "second"], bufferedAmount: 0 });
   peer.close();
 });
 
-Deno.test("AsyncChat.flushed() may be awaited in a hook, with reading at a stop", async () => {
+Deno.test("AsyncChat.flushed() resolves in a hook while output above highWaterMark stops reading", async () => {
   const [conn, peer] = memoryPair({ capacity: 10 });
   const chat = new Recorder(conn, { highWaterMark: 10 });
   chat.onFrame = async () => {
@@ -139,7 +142,7 @@ Deno.test("AsyncChat.flushed() may be awaited in a hook, with reading at a stop"
 
 // ------------------------------------------------------------------------------------------------------------------- the rest
 
-Deno.test("AsyncChat.discardBuffers() forgets input, what was gathered and output, and goes on", async () => {
+Deno.test("AsyncChat.discardBuffers() drops input, collected data and output; the chat goes on", async () => {
   const [conn, peer] = memoryPair({ capacity: 1 });
   const chat = new Recorder(conn);
   chat.onFrame = (frame) => {
@@ -160,14 +163,14 @@ Deno.test("AsyncChat.discardBuffers() forgets input, what was gathered and outpu
   await over;
 });
 
-Deno.test("AsyncChat.detach() in a hook hands over the connection, the unread and the unsent, and another chat goes on", async () => {
+Deno.test("AsyncChat.detach() in a hook returns what another chat needs to take over", async () => {
   const [conn, peer] = memoryPair();
   const first = new Recorder(conn);
   const second = Promise.withResolvers<Recorder>();
   first.onFrame = () => {
     first.push("upgrading\r\n");
     const { conn, unread, unsent } = first.detach();
-    assertEquals([text(unread), unsent.map(text)], ["b\r\nc", ["upgrading\r\n"]]);
+    assertEquals({ unread: text(unread), unsent: unsent.map(text) }, { unread: "b\r\nc", unsent: ["upgrading\r\n"] });
     assertThrows(() => first.detach(), ChatClosedError, "Cannot detach");
     assertEquals(first.push("x"), false);
     const next = new Recorder(conn, { unread });
@@ -178,7 +181,11 @@ Deno.test("AsyncChat.detach() in a hook hands over the connection, the unread an
   await peer.send("a\r\nb\r\nc");
   const next = await second.promise;
   await firstOver;
-  assertEquals([first.events, first.state, conn.closed], [["connect", "frame a", "close"], "closed", false]);
+  assertEquals({ events: first.events, state: first.state, closed: conn.closed }, {
+    events: ["connect", "frame a", "close"],
+    state: "closed",
+    closed: false,
+  });
   const nextOver = next.run();
   await peer.send("\r\n");
   assertEquals(await peer.receiveText(11), "upgrading\r\n");
@@ -187,7 +194,7 @@ Deno.test("AsyncChat.detach() in a hook hands over the connection, the unread an
   assertEquals(next.events, ["connect", "frame b", "frame c", "eof", "close"]);
 });
 
-Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is under way", async () => {
+Deno.test("AsyncChat.detach() throws while a read, a write or a producer is pending", async () => {
   const [conn, peer] = memoryPair({ capacity: 1 });
   const chat = new Recorder(conn);
   chat.onFrame = async (frame) => {
@@ -195,10 +202,10 @@ Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is und
       chat.push("xyz");
       await flushMicrotasks();
       assertThrows(() => chat.detach(), TypeError, "Cannot detach: a write is pending");
-      chat.discardBuffers(); // of what is written already, the peer may get any part
+      chat.discardBuffers(); // a pending write may still reach the peer in part
       assertThrows(() => chat.detach(), TypeError, "Cannot detach: a write is pending");
     } else {
-      await peer.receive(2); // a byte that was written, and one of the pending write
+      await peer.receive(2); // one byte written, and one of the pending write
       await flushMicrotasks();
       chat.pushWithProducer([bytes("x")]);
       assertThrows(() => chat.detach(), TypeError, "Cannot detach: a producer is queued");
@@ -218,12 +225,12 @@ Deno.test("AsyncChat.detach() refuses while a read, a write or a producer is und
   peer.close();
 });
 
-Deno.test("AsyncChat.run() without any terminator is a TypeError, and may be called again with one", async () => {
-  class Plain extends AsyncChat {
+Deno.test("AsyncChat.run() without a terminator throws a TypeError, and can be called again", async () => {
+  class NoTerminator extends AsyncChat {
     protected override foundTerminator() {}
   }
   const { conn, written } = scriptedConn(["a\n"]);
-  const chat = new Plain(conn);
+  const chat = new NoTerminator(conn);
   assertThrows(() => chat.run(), TypeError, "Cannot run the chat: no terminator is set");
   chat.setTerminator("\n");
   await chat.run();
@@ -231,9 +238,9 @@ Deno.test("AsyncChat.run() without any terminator is a TypeError, and may be cal
   assertEquals(chat.framesReceived, 1);
 });
 
-Deno.test("AsyncChat.run() gives handleError the TypeError when handleConnect set no terminator either", async () => {
+Deno.test("AsyncChat.run() calls handleError when an overridden handleConnect sets no terminator", async () => {
   const errors: unknown[] = [];
-  class Forgetful extends AsyncChat {
+  class SetsNoTerminator extends AsyncChat {
     protected override async handleConnect() {
       await Promise.resolve();
     }
@@ -243,16 +250,20 @@ Deno.test("AsyncChat.run() gives handleError the TypeError when handleConnect se
     }
   }
   const { conn, written } = scriptedConn(["a\n"]);
-  await new Forgetful(conn).run();
+  await new SetsNoTerminator(conn).run();
   await written;
   assertInstanceOf(errors[0], TypeError);
-  assertEquals([errors.length, conn.calls.read, conn.closed], [1, 0, true]);
+  assertEquals({ errorCount: errors.length, reads: conn.calls.read, closed: conn.closed }, {
+    errorCount: 1,
+    reads: 0,
+    closed: true,
+  });
 });
 
-Deno.test("AsyncChat refuses bad arguments at once, and says what was given and what is wanted", () => {
+Deno.test("AsyncChat rejects bad arguments at once with what was given and what is allowed", () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
-  const wrong: [() => unknown, new () => Error, string][] = [
+  const badCalls: [call: () => unknown, errorClass: new () => Error, message: string][] = [
     [() => chat.push(7 as never), TypeError, "Cannot push: expected string or Uint8Array, got number"],
     [() => chat.push([1, 2] as never), TypeError, "got Array"],
     [() => chat.push(undefined as never), TypeError, "got undefined"],
@@ -288,13 +299,13 @@ Deno.test("AsyncChat refuses bad arguments at once, and says what was given and 
       "Cannot create a chat: expected a connection, got undefined without read()",
     ],
   ];
-  for (const [call, errorClass, message] of wrong) assertThrows(call, errorClass, message);
+  for (const [call, errorClass, message] of badCalls) assertThrows(call, errorClass, message);
   assertEquals(text(chat.getTerminator() as Uint8Array), "\r\n"); // a call that failed changed nothing
   conn.close();
   peer.close();
 });
 
-Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is still to come", async () => {
+Deno.test("AsyncChat.getTerminator() returns what was set, or what is missing of a count", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
@@ -304,7 +315,11 @@ Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is
   assertEquals(chat.getTerminator(), 2);
   await peer.send("de");
   await flushMicrotasks();
-  assertEquals([chat.getTerminator(), chat.matchedTerminator, chat.events.at(-1)], [null, null, "frame abcde"]);
+  assertEquals({
+    terminator: chat.getTerminator(),
+    matched: chat.matchedTerminator,
+    last: chat.events.at(-1),
+  }, { terminator: null, matched: null, last: "frame abcde" });
   chat.setTerminator(["\n", "\r\n"]);
   assertEquals((chat.getTerminator() as Uint8Array[]).map(text), ["\n", "\r\n"]);
   await peer.send("x\r\n");
@@ -317,16 +332,16 @@ Deno.test("AsyncChat.getTerminator() gives back what was set, of a count what is
   await flushMicrotasks();
   assertEquals({ terminator: chat.getTerminator(), last: chat.events.at(-1) }, { terminator: null, last: "frame " });
   chat.setTerminator(65_537);
-  assertEquals(chat.getTerminator(), 65_537, "above the limit, and not refused yet");
+  assertEquals(chat.getTerminator(), 65_537, "above the limit, not rejected yet");
   await flushMicrotasks();
   assertEquals(chat.events.slice(-2), ["too long ", "close"]);
   peer.close();
   await over;
 });
 
-// ------------------------------------------------------------------------------------------- what once was wrong, and is not
+// ------------------------------------------------------------------------------------------- regressions
 
-Deno.test("AsyncChat stops the input while many producers are queued, as their bytes cannot be counted", async () => {
+Deno.test("AsyncChat stops dispatching while more than 16 producers are queued", async () => {
   const [conn, peer] = memoryPair({ capacity: 10 });
   const chat = new Recorder(conn);
   chat.onFrame = () => chat.pushWithProducer([bytes("x".repeat(20_000))]);
@@ -342,21 +357,21 @@ Deno.test("AsyncChat stops the input while many producers are queued, as their b
   peer.close();
 });
 
-Deno.test("AsyncChat.push() after discardBuffers() is sent, though a producer that was asked before never answers", async () => {
+Deno.test("AsyncChat.push() after discardBuffers() does not wait for a discarded producer", async () => {
   const [conn, peer] = memoryPair({ capacity: 1 });
   const chat = new Recorder(conn);
   const over = chat.run();
   chat.push("ab");
   chat.pushWithProducer({ more: () => new Promise<Uint8Array>(() => {}) });
   await flushMicrotasks();
-  chat.discardBuffers(); // a write is pending, and so is the producer
+  chat.discardBuffers(); // while a write and the producer are pending
   chat.push("c");
-  assertEquals(await peer.receiveText(3), "abc"); // the write that was pending went on
+  assertEquals(await peer.receiveText(3), "abc"); // the pending write was completed
   peer.close();
   await over;
 });
 
-Deno.test("AsyncChat.close() by a generator that is being asked ends it without blame", async () => {
+Deno.test("AsyncChat.close() in a generator that is being pulled ends it without an error", async () => {
   const { conn, written } = scriptedConn([]);
   const chat = new Recorder(conn);
   let ended = false;
@@ -373,10 +388,14 @@ Deno.test("AsyncChat.close() by a generator that is being asked ends it without 
   await chat.run();
   await written;
   await flushMicrotasks();
-  assertEquals([ended, chat.errors, chat.reasons], [true, [], [undefined]]);
+  assertEquals({ ended, errors: chat.errors, reasons: chat.reasons }, {
+    ended: true,
+    errors: [],
+    reasons: [undefined],
+  });
 });
 
-Deno.test("AsyncChat.handleError() is told once of a stream that failed, and our side is not ended as if all were sent", async () => {
+Deno.test("AsyncChat calls handleError once for a failed stream and does not call closeWrite", async () => {
   const { conn, written } = scriptedConn([]);
   const chat = new Recorder(conn);
   chat.onError = () => {};
@@ -386,11 +405,14 @@ Deno.test("AsyncChat.handleError() is told once of a stream that failed, and our
   };
   await chat.run();
   await written;
-  assertEquals([chat.errors, conn.calls.closeWrite], [["not even an Error"], 0]);
+  assertEquals({ errors: chat.errors, closeWrites: conn.calls.closeWrite }, {
+    errors: ["not even an Error"],
+    closeWrites: 0,
+  });
   assertEquals(chat.reasons[0]?.cause, "not even an Error");
 });
 
-Deno.test("AsyncChat copies what it says it copies, also of a node:buffer whose slice() is a view", async () => {
+Deno.test("AsyncChat copies the terminator and unread input, also of a node:buffer", async () => {
   const terminator = Buffer.from("\n");
   const unread = Buffer.from("a\nb\n");
   const { conn, written } = scriptedConn([]);
@@ -403,7 +425,7 @@ Deno.test("AsyncChat copies what it says it copies, also of a node:buffer whose 
   assertEquals(chat.events, ["connect", "frame a", "frame b", "eof", "close"]);
 });
 
-Deno.test("AsyncChat tells an iterator in hand that its turn will not come: a stream's values() stays locked else", async () => {
+Deno.test("AsyncChat.close() ends a queued iterator, so that its stream is unlocked", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();
@@ -416,10 +438,10 @@ Deno.test("AsyncChat tells an iterator in hand that its turn will not come: a st
   await over;
   peer.close();
   await flushMicrotasks();
-  assertEquals([cancelled, stream.locked], [1, false]);
+  assertEquals({ cancelled, locked: stream.locked }, { cancelled: 1, locked: false });
 });
 
-Deno.test("AsyncChat.push() copies small bytes at once also behind a producer", async () => {
+Deno.test("AsyncChat.push() behind a producer copies small bytes at once", async () => {
   const [conn, peer] = memoryPair();
   const chat = new Recorder(conn);
   const over = chat.run();

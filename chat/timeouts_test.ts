@@ -2,9 +2,10 @@ import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import type { AsyncChat, ChatOptions } from "../mod.ts";
 import { ChatTimeoutError, OutgoingOverflowError } from "../mod.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
+import { passTime } from "../tests/pass_time.ts";
 import { flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
-/** Tells handleTimeout, too. */
+/** Records calls of handleTimeout as well. */
 class Timed extends Recorder {
   readonly timeouts: ChatTimeoutError[] = [];
   onTimeout: (error: ChatTimeoutError) => unknown = (error) => super.handleTimeout(error);
@@ -15,44 +16,42 @@ class Timed extends Recorder {
   }
 }
 
-/** A chat in memory whose time a test moves. */
+/** Runs a chat in memory with a fake clock. */
 function timed(options: ChatOptions, capacity = 65_536) {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ capacity });
   const chat = new Timed(conn, { clock, ...options });
-  /** Moves time on in small steps, with everything happening in between. */
-  const pass = async (ms: number) => {
-    for (let passed = 0; passed < ms; passed += 10) {
-      clock.advance(10);
-      await flushMicrotasks(10);
-    }
-  };
+  const pass = (ms: number) => passTime(clock, ms);
   return { clock, peer, chat, pass, over: chat.run() };
 }
 
-/** The reason that a chat ended with, as a timeout. */
-function timeoutOf({ closeReason }: AsyncChat): [string, number] {
+/** Asserts that a time limit ended the chat. Returns which. */
+function timeoutOf({ closeReason }: AsyncChat): { kind: string; limitMs: number } {
   assertInstanceOf(closeReason, ChatTimeoutError);
-  return [closeReason.kind, closeReason.limitMs];
+  return { kind: closeReason.kind, limitMs: closeReason.limitMs };
 }
 
-Deno.test("AsyncChat ends when the peer says nothing for idleTimeoutMs", async () => {
+Deno.test("AsyncChat closes when the peer sends nothing for idleTimeoutMs", async () => {
   const { chat, peer, pass, over, clock } = timed({ idleTimeoutMs: 1_000 });
   await pass(900);
   await peer.send("a\r\n");
   await pass(990);
   assertEquals(chat.state, "open");
-  await pass(150); // noticed up to a tenth late
+  await pass(150); // a limit is noticed up to a tenth late
   await over;
-  assertEquals([timeoutOf(chat), chat.timeouts.length, clock.pending], [["idle", 1_000], 1, 0]);
+  assertEquals({ timeout: timeoutOf(chat), timeoutCount: chat.timeouts.length, timers: clock.pending }, {
+    timeout: { kind: "idle", limitMs: 1_000 },
+    timeoutCount: 1,
+    timers: 0,
+  });
   assertEquals(chat.closeReason!.message, "Idle timeout: received no byte, limit is 1000 ms");
   peer.close();
 });
 
-Deno.test("AsyncChat ends when a frame is not over after frameTimeoutMs, though a byte comes now and then", async () => {
+Deno.test("AsyncChat closes when a frame is incomplete after frameTimeoutMs, though bytes arrive", async () => {
   const { chat, peer, pass, over } = timed({ frameTimeoutMs: 1_000, idleTimeoutMs: 1_000 });
   await peer.send("a\r\n");
-  await pass(500); // between frames this clock does not run
+  await pass(500); // the frame clock stands still between frames
   for (let i = 0; i < 9; i++) {
     await peer.send("x");
     await pass(100);
@@ -61,11 +60,14 @@ Deno.test("AsyncChat ends when a frame is not over after frameTimeoutMs, though 
   await peer.send("x");
   await pass(300);
   await over;
-  assertEquals([timeoutOf(chat), chat.events], [["frame", 1_000], ["connect", "frame a", "close"]]);
+  assertEquals({ timeout: timeoutOf(chat), events: chat.events }, {
+    timeout: { kind: "frame", limitMs: 1_000 },
+    events: ["connect", "frame a", "close"],
+  });
   peer.close();
 });
 
-Deno.test("AsyncChat times a counted frame too, and raw data not", async () => {
+Deno.test("AsyncChat applies frameTimeoutMs to counted frames and not to raw data", async () => {
   const { chat, peer, pass, over } = timed({ frameTimeoutMs: 1_000 });
   chat.setTerminator(null);
   await peer.send("some");
@@ -75,11 +77,11 @@ Deno.test("AsyncChat times a counted frame too, and raw data not", async () => {
   await peer.send("thing");
   await pass(1_200);
   await over;
-  assertEquals(timeoutOf(chat), ["frame", 1_000]);
+  assertEquals(timeoutOf(chat), { kind: "frame", limitMs: 1_000 });
   peer.close();
 });
 
-Deno.test("AsyncChat ends when the peer takes nothing for writeTimeoutMs, also while a hook waits for flushed()", async () => {
+Deno.test("AsyncChat closes when the peer takes nothing for writeTimeoutMs, also in flushed()", async () => {
   for (const inHook of [false, true]) {
     const { chat, peer, pass, over } = timed({ writeTimeoutMs: 1_000 }, 10);
     chat.onFrame = () => {
@@ -89,27 +91,33 @@ Deno.test("AsyncChat ends when the peer takes nothing for writeTimeoutMs, also w
     await peer.send("go\r\n");
     for (let i = 0; i < 5; i++) {
       await pass(800);
-      assertEquals((await peer.receive(1)).length, 1); // as long as it takes a byte it is heard out
+      assertEquals((await peer.receive(1)).length, 1); // each byte taken restarts the clock
     }
     assertEquals(chat.state, "open");
     await pass(1_200);
     await over;
-    assertEquals([timeoutOf(chat), chat.timeouts.length, chat.bufferedAmount], [["write", 1_000], inHook ? 0 : 1, 0]);
+    assertEquals(
+      { timeout: timeoutOf(chat), timeoutCount: chat.timeouts.length, bufferedAmount: chat.bufferedAmount },
+      { timeout: { kind: "write", limitMs: 1_000 }, timeoutCount: inHook ? 0 : 1, bufferedAmount: 0 },
+    );
     peer.close();
   }
 });
 
-Deno.test("AsyncChat ends by writeTimeoutMs while it is closing", async () => {
+Deno.test("AsyncChat applies writeTimeoutMs while it is closing", async () => {
   const { chat, peer, pass, over } = timed({ writeTimeoutMs: 1_000 }, 10);
   chat.push("x".repeat(100));
   chat.closeWhenDone();
   await pass(1_200);
   await over;
-  assertEquals([timeoutOf(chat), chat.timeouts], [["write", 1_000], []]);
+  assertEquals({ timeout: timeoutOf(chat), timeouts: chat.timeouts }, {
+    timeout: { kind: "write", limitMs: 1_000 },
+    timeouts: [],
+  });
   peer.close();
 });
 
-Deno.test("AsyncChat does not count the time in which its own hook waits", async () => {
+Deno.test("AsyncChat stops the clocks of the peer while a hook is pending", async () => {
   const { chat, peer, pass, over } = timed({ idleTimeoutMs: 1_000, frameTimeoutMs: 1_000 });
   const done = Promise.withResolvers<void>();
   chat.onFrame = () => done.promise;
@@ -125,22 +133,25 @@ Deno.test("AsyncChat does not count the time in which its own hook waits", async
   peer.close();
 });
 
-Deno.test("AsyncChat does not call a peer idle that has ended its side and is still sent to", async () => {
+Deno.test("AsyncChat does not apply idleTimeoutMs to a peer that has ended its side", async () => {
   const { chat, peer, pass, over } = timed({ idleTimeoutMs: 1_000 });
   chat.onEof = () => {};
   await peer.closeWrite();
   await pass(5_000);
-  assertEquals([chat.state, chat.timeouts], ["open", []]);
+  assertEquals({ state: chat.state, timeouts: chat.timeouts }, { state: "open", timeouts: [] });
   chat.closeWhenDone();
   await over;
   peer.close();
 });
 
-Deno.test("AsyncChat.handleTimeout() may forgive, and is then called again", async () => {
+Deno.test("AsyncChat.handleTimeout() is called again when it leaves the chat open", async () => {
   const { chat, peer, pass, over } = timed({ idleTimeoutMs: 1_000 });
   chat.onTimeout = () => chat.push("are you there?");
   await pass(2_500);
-  assertEquals([chat.timeouts.map(({ kind }) => kind), chat.state], [["idle", "idle"], "open"]);
+  assertEquals({ kinds: chat.timeouts.map(({ kind }) => kind), state: chat.state }, {
+    kinds: ["idle", "idle"],
+    state: "open",
+  });
   chat.onTimeout = () => chat.closeWhenDone();
   await pass(1_000);
   peer.close();
@@ -148,14 +159,14 @@ Deno.test("AsyncChat.handleTimeout() may forgive, and is then called again", asy
   assertEquals(chat.closeReason, undefined);
 });
 
-Deno.test("AsyncChat.handleTimeout() that waits keeps the other hooks waiting, as any hook", async () => {
+Deno.test("AsyncChat calls no other hook while handleTimeout is pending", async () => {
   const { chat, peer, pass, over } = timed({ idleTimeoutMs: 1_000 });
   const done = Promise.withResolvers<void>();
   chat.onTimeout = () => done.promise;
   await pass(1_100);
   await peer.send("a\r\n");
   await pass(5_000);
-  assertEquals([chat.timeouts.length, chat.events], [1, ["connect"]]);
+  assertEquals({ timeoutCount: chat.timeouts.length, events: chat.events }, { timeoutCount: 1, events: ["connect"] });
   done.resolve();
   await flushMicrotasks();
   assertEquals(chat.events, ["connect", "frame a"]);
@@ -171,7 +182,7 @@ Deno.test("AsyncChat without time limits sets no timer", async () => {
   await over;
 });
 
-Deno.test("AsyncChat refuses time limits that are none", () => {
+Deno.test("AsyncChat rejects invalid time limits", () => {
   const [conn] = memoryPair();
   for (const name of ["idleTimeoutMs", "frameTimeoutMs", "writeTimeoutMs"] as const) {
     for (const value of [-1, NaN, Infinity, "5" as never]) {
@@ -184,17 +195,17 @@ Deno.test("AsyncChat refuses time limits that are none", () => {
   }
 });
 
-Deno.test("AsyncChat.push() beyond maxBufferedBytes ends the chat and frees the queue, and whoever pushed goes on", async () => {
+Deno.test("AsyncChat.push() above maxBufferedBytes closes the chat, drops the queue, returns false", async () => {
   const { chat, peer, over } = timed({ maxBufferedBytes: 100 }, 10);
   chat.push("x".repeat(100)); // exactly the limit
   await flushMicrotasks();
-  assertEquals([chat.state, chat.bufferedAmount], ["open", 90]);
-  chat.push("y".repeat(11));
-  assertEquals([chat.state, chat.bufferedAmount], ["closed", 0]);
-  chat.push("the next of a broadcast"); // to nobody
+  assertEquals({ state: chat.state, bufferedAmount: chat.bufferedAmount }, { state: "open", bufferedAmount: 90 });
+  assertEquals(chat.push("y".repeat(11)), false);
+  assertEquals({ state: chat.state, bufferedAmount: chat.bufferedAmount }, { state: "closed", bufferedAmount: 0 });
+  assertEquals(chat.push("the next of a broadcast"), false);
   await over;
   const { closeReason } = chat;
   assertInstanceOf(closeReason, OutgoingOverflowError);
-  assertEquals([closeReason.limit, closeReason.buffered], [100, 101]);
+  assertEquals({ limit: closeReason.limit, buffered: closeReason.buffered }, { limit: 100, buffered: 101 });
   peer.close();
 });

@@ -1,4 +1,5 @@
-// STARTTLS between us and programs that others have written: openssl, Python's smtplib, swaks; and between ourselves over TCP.
+// STARTTLS over TCP: with ourselves, openssl, Python's smtplib and swaks.
+
 import { assertEquals, assertInstanceOf, assertMatch, assertStringIncludes } from "@std/assert";
 import { clientTls, serverTls } from "../transports/tls.ts";
 import { AsyncChat, type ChatConn, type TlsUpgrade, UnreadPlaintextError } from "../mod.ts";
@@ -9,10 +10,10 @@ import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Takes mail, and keeps what it was told; forgets at STARTTLS who the client said it was (RFC 3207, 4.2). */
+/** Receives mail and records its commands; STARTTLS resets the EHLO (RFC 3207, 4.2). */
 class Smtp extends AsyncChat {
-  readonly end = Promise.withResolvers<Error | undefined>();
-  readonly told: string[] = [];
+  readonly ended = Promise.withResolvers<Error | undefined>();
+  readonly commands: string[] = [];
   mail = "";
   #secure = false;
   #hello = "";
@@ -33,10 +34,10 @@ class Smtp extends AsyncChat {
       this.mail = text;
       this.#inMail = false;
       this.setTerminator("\r\n");
-      return this.push("250 taken\r\n");
+      return this.push("250 accepted\r\n");
     }
     const verb = text.split(" ")[0]!.toUpperCase();
-    this.told.push(this.#secure ? verb : `${verb} in the open`);
+    this.commands.push(this.#secure ? verb : `${verb} in plaintext`);
     if (verb === "EHLO") {
       this.#hello = text;
       this.push(this.#secure ? "250 localhost\r\n" : "250-localhost\r\n250 STARTTLS\r\n");
@@ -57,7 +58,7 @@ class Smtp extends AsyncChat {
     }
   }
   protected override handleClose(reason?: Error) {
-    this.end.resolve(reason);
+    this.ended.resolve(reason);
   }
 }
 
@@ -65,9 +66,9 @@ function serveSmtp(tls: TlsUpgrade) {
   return serveLocally((conn) => new Smtp(conn, tls));
 }
 
-/** A client that asks for TLS and says hello, and that once more inside. */
+/** A client that sends EHLO, STARTTLS, EHLO again, and QUIT. */
 class Client extends AsyncChat {
-  readonly heard: string[] = [];
+  readonly replies: string[] = [];
   readonly #certificates: string[];
   readonly #commands = ["EHLO me\r\n", "STARTTLS\r\n", "EHLO me\r\n", "QUIT\r\n"];
 
@@ -80,7 +81,7 @@ class Client extends AsyncChat {
   }
   protected override async foundTerminator() {
     const line = this.takeText();
-    this.heard.push(line);
+    this.replies.push(line);
     if (line[3] === "-") return;
     if (line === "220 go ahead") await this.startTls(clientTls({ hostname: "localhost", caCerts: this.#certificates }));
     if (this.#commands.length > 0) this.push(this.#commands.shift()!);
@@ -88,16 +89,16 @@ class Client extends AsyncChat {
   }
 }
 
-/** Whether a chat ended well. These clients do not read our end of TLS after QUIT, which may be answered with a reset. */
-async function politeEnd(chat: Smtp): Promise<boolean> {
-  const reason = await chat.end.promise;
-  return reason === undefined || (chat.told.at(-1) === "QUIT" && reason instanceof Deno.errors.ConnectionReset);
+/** Whether a chat ended without a fault. These clients may reset after QUIT instead of reading our TLS close_notify. */
+async function endedCleanly(chat: Smtp): Promise<boolean> {
+  const reason = await chat.ended.promise;
+  return reason === undefined || (chat.commands.at(-1) === "QUIT" && reason instanceof Deno.errors.ConnectionReset);
 }
 
-const EVERYTHING = ["EHLO in the open", "STARTTLS in the open", "EHLO", "QUIT"];
+const ALL_COMMANDS = ["EHLO in plaintext", "STARTTLS in plaintext", "EHLO", "QUIT"];
 
 Deno.test({
-  name: "AsyncChat.startTls() secures both ends of a TCP connection in the middle of their talk",
+  name: "AsyncChat.startTls() secures both ends of an open TCP connection",
   ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -105,21 +106,25 @@ Deno.test({
     const client = new Client(await Deno.connect({ hostname: "127.0.0.1", port }), [certificate.cert]);
     await client.run();
     const chat = await nextChat();
-    assertEquals(client.heard.slice(-3), ["220 go ahead", "250 localhost", "221 bye"]);
-    assertEquals([chat.told, await chat.end.promise, client.closeReason], [EVERYTHING, undefined, undefined]);
+    assertEquals(client.replies.slice(-3), ["220 go ahead", "250 localhost", "221 bye"]);
+    assertEquals({ commands: chat.commands, reason: await chat.ended.promise, clientReason: client.closeReason }, {
+      commands: ALL_COMMANDS,
+      reason: undefined,
+      clientReason: undefined,
+    });
 
     const distrusting = new Client(await Deno.connect({ hostname: "127.0.0.1", port }), []);
     await distrusting.run();
     assertInstanceOf(distrusting.closeReason, Deno.errors.InvalidData);
-    const refused = await nextChat();
-    assertInstanceOf(await refused.end.promise, Error);
-    assertEquals(refused.told, ["EHLO in the open", "STARTTLS in the open"]);
+    const distrusted = await nextChat();
+    assertInstanceOf(await distrusted.ended.promise, Error);
+    assertEquals(distrusted.commands, ["EHLO in plaintext", "STARTTLS in plaintext"]);
     await server.shutdown();
   },
 });
 
 Deno.test({
-  name: "AsyncChat.startTls() of a server lets a client say nothing ahead of its handshake",
+  name: "AsyncChat.startTls() of a server dispatches no plaintext sent ahead of the handshake",
   ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -131,8 +136,8 @@ Deno.test({
       await conn.write(encoder.encode(together ? command + injected : command));
       if (!together) await conn.write(encoder.encode(injected));
       const chat = await nextChat();
-      assertInstanceOf(await chat.end.promise, Error);
-      assertEquals(chat.told, ["STARTTLS in the open"]);
+      assertInstanceOf(await chat.ended.promise, Error);
+      assertEquals(chat.commands, ["STARTTLS in plaintext"]);
       conn.close();
     }
     await server.shutdown();
@@ -140,7 +145,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "AsyncChat.startTls() of a client ends when somebody answers ahead of the handshake",
+  name: "AsyncChat.startTls() of a client rejects plaintext sent ahead of the handshake",
   ignore: !hasNet || !hasCertificates,
   async fn() {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -149,12 +154,15 @@ Deno.test({
     await conn.write(encoder.encode("220 go ahead\r\n250 injected\r\n"));
     await client.run();
     assertInstanceOf(client.closeReason, UnreadPlaintextError);
-    assertEquals([client.heard, await conn.read(new Uint8Array(10))], [["220 go ahead"], null]);
+    assertEquals({ replies: client.replies, read: await conn.read(new Uint8Array(10)) }, {
+      replies: ["220 go ahead"],
+      read: null,
+    });
   },
 });
 
 Deno.test({
-  name: "AsyncChat.startTls() serves openssl s_client -starttls smtp, in TLS 1.2 and 1.3",
+  name: "AsyncChat.startTls() serves openssl s_client -starttls smtp with TLS 1.2 and 1.3",
   ignore: !hasNet || !hasCertificates,
   async fn() {
     using certificate = makeCertificate();
@@ -178,16 +186,19 @@ Deno.test({
       const writer = child.stdin.getWriter();
       await writer.write(encoder.encode("EHLO me\nQUIT\n"));
       assertEquals(decoder.decode((await child.output()).stdout), "250 localhost\r\n221 bye\r\n");
-      await writer.close().catch(() => {}); // it has ended
+      await writer.close().catch(() => {}); // openssl has exited
       const chat = await nextChat();
-      assertEquals([chat.told, await chat.end.promise], [EVERYTHING, undefined]);
+      assertEquals({ commands: chat.commands, reason: await chat.ended.promise }, {
+        commands: ALL_COMMANDS,
+        reason: undefined,
+      });
     }
     await server.shutdown();
   },
 });
 
 Deno.test({
-  name: "AsyncChat.startTls() serves Python's smtplib, which checks the certificate and sends a mail",
+  name: "AsyncChat.startTls() serves Python's smtplib, which verifies the certificate",
   ignore: !hasNet || !hasCertificates || !canRun("python3"),
   async fn() {
     using certificate = makeCertificate();
@@ -198,8 +209,8 @@ Deno.test({
       stderr: "inherit",
     }).output();
     const chat = await nextChat();
-    assertEquals([success, await politeEnd(chat)], [true, true]);
-    assertEquals(chat.told.slice(0, 3), EVERYTHING.slice(0, 3));
+    assertEquals({ success, endedCleanly: await endedCleanly(chat) }, { success: true, endedCleanly: true });
+    assertEquals(chat.commands.slice(0, 3), ALL_COMMANDS.slice(0, 3));
     assertStringIncludes(chat.mail, "x".repeat(900));
     assertEquals(chat.mail.split("\r\n").length, 300);
     await server.shutdown();
@@ -226,10 +237,14 @@ Deno.test({
       stderr: "inherit",
     }).output();
     const chat = await nextChat();
-    assertEquals([success, await politeEnd(chat)], [true, true], decoder.decode(stdout));
+    assertEquals(
+      { success, endedCleanly: await endedCleanly(chat) },
+      { success: true, endedCleanly: true },
+      decoder.decode(stdout),
+    );
     assertMatch(decoder.decode(stdout), /TLS started with cipher TLSv1\.3/);
     assertStringIncludes(chat.mail, "hello from swaks");
-    assertEquals(chat.told, [...EVERYTHING.slice(0, 3), "MAIL", "RCPT", "DATA", "QUIT"]);
+    assertEquals(chat.commands, [...ALL_COMMANDS.slice(0, 3), "MAIL", "RCPT", "DATA", "QUIT"]);
     await server.shutdown();
   },
 });

@@ -7,7 +7,7 @@ import type { ChatConn } from "./options.ts";
 const MAX_EMPTY_WRITES = 100;
 /** More producers in the queue than this stop the input. Each may be an open file or stream. */
 const MAX_PRODUCERS = 16;
-/** What a queued producer counts as, in bytes, when the memory that is held is compared with a limit. */
+/** What each producer beyond these counts as, in bytes, when the memory that is held is compared with a limit. */
 const PRODUCER_BYTES = 1024;
 
 /**
@@ -74,9 +74,10 @@ export class Writer {
     return this.#bytesSent;
   }
 
-  /** What is held in memory, in bytes: a queued producer counts as 1 KiB. */
+  /** What is held in memory, in bytes; each producer beyond the 16th counts as 1 KiB. */
   get heldBytes(): number {
-    return this.#queue.bufferedAmount + this.#queue.sources * PRODUCER_BYTES;
+    const { bufferedAmount, sources } = this.#queue;
+    return bufferedAmount + Math.max(0, sources - MAX_PRODUCERS) * PRODUCER_BYTES;
   }
 
   /** Whether the peer has something to take: bytes that are ready, or the end of our side. */

@@ -51,11 +51,11 @@ async function isFulfilled(promise: Promise<void>): Promise<boolean> {
   return fulfilled;
 }
 
-Deno.test("Writer.heldBytes counts a queued producer as 1 KiB, and producing says that there is one", async () => {
+Deno.test("Writer.heldBytes counts each producer beyond the 16th as 1 KiB; producing: there is one", async () => {
   const { writer } = held();
   writer.push("12345");
   const before = { held: writer.heldBytes, producing: writer.producing };
-  const sources = [source(), source()];
+  const sources = Array.from({ length: 18 }, source);
   for (const each of sources) writer.pushSource(each);
   const queued = { held: writer.heldBytes, producing: writer.producing };
   writer.drop();

@@ -6,39 +6,39 @@ import { Writer, type WriterEvents } from "./writer.ts";
 
 const NO_EVENTS: WriterEvents = { onEnd() {}, onError() {}, onProducerError() {} };
 
-/** The result of a write: the most bytes to take, an error, or "hold": pending until `answer` is called. */
-type Answer = number | Error | "hold";
+/** The result of a write: the most bytes to take, an error, or "hold": pending until `settleWrite` is called. */
+type WriteResult = number | Error | "hold";
 
-/** A writer over a connection whose first writes follow `answers`; later ones take everything. */
+/** A writer over a connection whose first writes follow `results`; later ones take everything. */
 class Harness {
   readonly writer: Writer;
-  readonly writes: string[] = []; //   what each write was given
+  readonly writes: string[] = []; // the bytes of each write
   readonly events: string[] = []; // what the writer reported
   readonly errors: unknown[] = [];
-  answer: (count: number | Error) => void = () => {}; // settles the held write
+  settleWrite: (result: number | Error) => void = () => {}; // settles the held write
   closeWrites = 0;
 
-  constructor(answers: Answer[] = [], conn: Partial<ChatConn> = {}) {
+  constructor(results: WriteResult[] = [], conn: Partial<ChatConn> = {}) {
     let writing = false;
     const write = async (given: Uint8Array) => {
       if (writing) this.events.push("two writes at once");
       writing = true;
       this.writes.push(text(given));
-      let answer: Answer = answers.shift() ?? given.length;
-      if (answer === "hold") {
-        answer = await new Promise<number | Error>((resolve) => this.answer = resolve);
+      let result: WriteResult = results.shift() ?? given.length;
+      if (result === "hold") {
+        result = await new Promise<number | Error>((resolve) => this.settleWrite = resolve);
       }
       writing = false;
-      if (answer instanceof Error) throw answer;
-      return Math.min(answer, given.length);
+      if (result instanceof Error) throw result;
+      return Math.min(result, given.length);
     };
     const closeWrite = () => {
       this.closeWrites++;
       return Promise.resolve();
     };
     const read = () => Promise.resolve(null);
-    const record = (what: string, error: unknown) => {
-      this.events.push(what);
+    const record = (event: string, error: unknown) => {
+      this.events.push(event);
       if (error !== undefined) this.errors.push(error);
     };
     this.writer = new Writer(
@@ -61,7 +61,7 @@ class Harness {
     await flushMicrotasks();
   }
 
-  /** Returns a function: whether everything pushed so far is flushed. */
+  /** Returns a function that returns whether everything pushed so far is flushed. */
   flushed(): () => boolean {
     let flushed = false;
     this.writer.flushed().then(() => flushed = true);
@@ -69,12 +69,12 @@ class Harness {
   }
 }
 
-/** A producer that never answers. */
-const silent = () => ({ more: () => new Promise<Uint8Array>(() => {}) });
+/** Returns a producer whose pull never settles. */
+const stalledProducer = () => ({ more: () => new Promise<Uint8Array>(() => {}) });
 
 // ---------------------------------------------------------------------------------------------------------------- writing
 
-Deno.test("Writer writes nothing before it is started, then all that was pushed in one write", async () => {
+Deno.test("Writer writes nothing before start(), then all pushes in one write", async () => {
   const writes: string[] = [];
   const write = (given: Uint8Array) => Promise.resolve(writes.push(text(given)) && given.length);
   const writer = new Writer({ read: () => Promise.resolve(null), write, close() {} }, NO_EVENTS);
@@ -82,13 +82,13 @@ Deno.test("Writer writes nothing before it is started, then all that was pushed 
   await flushMicrotasks();
   writer.push("b");
   await flushMicrotasks();
-  assertEquals([writes, writer.bufferedAmount], [[], 2]);
+  assertEquals({ writes, bufferedAmount: writer.bufferedAmount }, { writes: [], bufferedAmount: 2 });
   writer.start();
   await flushMicrotasks();
-  assertEquals([writes, writer.bufferedAmount], [["ab"], 0]);
+  assertEquals({ writes, bufferedAmount: writer.bufferedAmount }, { writes: ["ab"], bufferedAmount: 0 });
 });
 
-Deno.test("Writer.push() in one turn is one write, in another turn another", async () => {
+Deno.test("Writer.push() makes one write per turn", async () => {
   const harness = new Harness();
   await harness.push("a", bytes("b"), "c");
   await harness.push("d");
@@ -102,50 +102,59 @@ Deno.test("Writer.push() writes nothing in the turn of the push", () => {
   harness.writer.stop();
 });
 
-Deno.test("Writer.push() while a write is pending goes out together when that is done", async () => {
+Deno.test("Writer.push() several times while a write is pending makes one write after it", async () => {
   const harness = new Harness(["hold"]);
   for (const pushed of ["a", "b", "c"]) await harness.push(pushed);
   assertEquals(harness.writes, ["a"]);
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
   assertEquals(harness.writes, ["a", "bc"]);
 });
 
-Deno.test("Writer goes on with the rest after a short write", async () => {
+Deno.test("Writer writes the rest after a short write", async () => {
   const harness = new Harness([1, 2, 1]);
   await harness.push("abcdefg");
   assertEquals(harness.writes, ["abcdefg", "bcdefg", "defg", "efg"]);
-  assertEquals([harness.writer.bytesSent, harness.writer.bufferedAmount], [7, 0]);
+  assertEquals({ bytesSent: harness.writer.bytesSent, bufferedAmount: harness.writer.bufferedAmount }, {
+    bytesSent: 7,
+    bufferedAmount: 0,
+  });
 });
 
-Deno.test("Writer.bytesSent and bufferedAmount tell how far it is", async () => {
+Deno.test("Writer.bytesSent and bufferedAmount count written and queued bytes", async () => {
   const harness = new Harness([2, "hold"]);
   await harness.push("abcde");
-  assertEquals([harness.writer.bytesSent, harness.writer.bufferedAmount], [2, 3]);
-  harness.answer(3);
+  assertEquals({ bytesSent: harness.writer.bytesSent, bufferedAmount: harness.writer.bufferedAmount }, {
+    bytesSent: 2,
+    bufferedAmount: 3,
+  });
+  harness.settleWrite(3);
   await flushMicrotasks();
-  assertEquals([harness.writer.bytesSent, harness.writer.bufferedAmount], [5, 0]);
+  assertEquals({ bytesSent: harness.writer.bytesSent, bufferedAmount: harness.writer.bufferedAmount }, {
+    bytesSent: 5,
+    bufferedAmount: 0,
+  });
 });
 
-Deno.test("Writer bears writes of nothing, but not a hundred in a row", async () => {
+Deno.test("Writer ignores an empty write and fails after a hundred in a row", async () => {
   const zeros = (count: number) => Array<number>(count).fill(0);
-  const patient = new Harness([...zeros(99), 1, ...zeros(99), 1]);
-  await patient.push("ab");
+  const progressing = new Harness([...zeros(99), 1, ...zeros(99), 1]);
+  await progressing.push("ab");
   await flushMicrotasks(1000);
-  assertEquals([patient.events, patient.writer.bytesSent], [[], 2]);
+  assertEquals({ events: progressing.events, bytesSent: progressing.writer.bytesSent }, { events: [], bytesSent: 2 });
   const stuck = new Harness([1, ...zeros(100)]);
   await stuck.push("ab");
   await flushMicrotasks(1000);
-  assertEquals([stuck.events, stuck.writes.length], [["failed"], 101]);
+  assertEquals({ events: stuck.events, writeCount: stuck.writes.length }, { events: ["failed"], writeCount: 101 });
   assertEquals(
     (stuck.errors[0] as Error).message,
     "Cannot write: the connection took 0 of 1 bytes 100 times in a row",
   );
 });
 
-// ------------------------------------------------------------------------------------------------------------ its end
+// ------------------------------------------------------------------------------------------------------------ the end
 
-Deno.test("Writer tells once of a write that fails, the first or a later one, and generation the rest", async () => {
+Deno.test("Writer reports a failed write once and drops the rest", async () => {
   for (let nth = 0; nth < 4; nth++) {
     const broken = new Error("broken pipe");
     const harness = new Harness([...Array<number>(nth).fill(1), broken]);
@@ -153,25 +162,32 @@ Deno.test("Writer tells once of a write that fails, the first or a later one, an
     await harness.push("abcd");
     const late = harness.flushed();
     await flushMicrotasks();
-    assertEquals([harness.events, harness.writes.length], [["failed"], nth + 1]);
+    assertEquals({ events: harness.events, writeCount: harness.writes.length }, {
+      events: ["failed"],
+      writeCount: nth + 1,
+    });
     assertStrictEquals(harness.errors[0], broken);
-    assertEquals([harness.writer.state === "closed", harness.writer.accepting, harness.writer.bufferedAmount], [
-      true,
-      false,
-      0,
-    ]);
-    assertEquals([flushed(), late(), harness.writer.bytesSent], [true, true, nth]);
+    assertEquals({
+      closed: harness.writer.state === "closed",
+      accepting: harness.writer.accepting,
+      bufferedAmount: harness.writer.bufferedAmount,
+    }, { closed: true, accepting: false, bufferedAmount: 0 });
+    assertEquals({ flushed: flushed(), late: late(), bytesSent: harness.writer.bytesSent }, {
+      flushed: true,
+      late: true,
+      bytesSent: nth,
+    });
   }
 });
 
-Deno.test("Writer makes an error of what a connection throws that is none", async () => {
+Deno.test("Writer wraps a thrown value that is no Error", async () => {
   const harness = new Harness([], { write: () => Promise.reject("gone") });
   await harness.push("a");
   assertInstanceOf(harness.errors[0], Error);
-  assertEquals([harness.events, harness.errors[0].cause], [["failed"], "gone"]);
+  assertEquals({ events: harness.events, cause: harness.errors[0].cause }, { events: ["failed"], cause: "gone" });
 });
 
-Deno.test("Writer takes a connection that throws at once as one whose write fails", async () => {
+Deno.test("Writer reports a write() that throws synchronously", async () => {
   const thrown = new TypeError("no such thing");
   const harness = new Harness([], {
     write() {
@@ -182,55 +198,65 @@ Deno.test("Writer takes a connection that throws at once as one whose write fail
   assertStrictEquals(harness.errors[0], thrown);
 });
 
-Deno.test("Writer ends with an error when a connection says that it took more than it was given", async () => {
+Deno.test("Writer fails with a RangeError when a write returns more than it was given", async () => {
   const harness = new Harness([], { write: (given) => Promise.resolve(given.length + 1) });
   await harness.push("abc");
   assertInstanceOf(harness.errors[0], RangeError);
   assertEquals(harness.errors[0].message, "Cannot write: the connection reported 4 bytes written, expected 0 to 3");
 });
 
-Deno.test("Writer.seal() ends our side after the last byte, and says so once", async () => {
+Deno.test("Writer.seal() ends our side after the last byte and reports it once", async () => {
   const harness = new Harness([1, "hold"]);
   harness.writer.push("abc");
   harness.writer.seal();
-  assertEquals([harness.writer.accepting, harness.writer.state === "closed"], [false, false]);
+  assertEquals({ accepting: harness.writer.accepting, closed: harness.writer.state === "closed" }, {
+    accepting: false,
+    closed: false,
+  });
   await flushMicrotasks();
-  assertEquals([harness.closeWrites, harness.events], [0, []]);
-  harness.answer(2);
+  assertEquals({ closeWrites: harness.closeWrites, events: harness.events }, { closeWrites: 0, events: [] });
+  harness.settleWrite(2);
   await flushMicrotasks();
-  assertEquals([harness.closeWrites, harness.events, harness.writer.state === "closed"], [1, ["end"], true]);
+  assertEquals(
+    { closeWrites: harness.closeWrites, events: harness.events, closed: harness.writer.state === "closed" },
+    { closeWrites: 1, events: ["end"], closed: true },
+  );
 });
 
 Deno.test("Writer.seal() of an empty queue ends our side at once", async () => {
   const harness = new Harness();
   harness.writer.seal();
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.closeWrites, harness.events], [[], 1, ["end"]]);
+  assertEquals({ writes: harness.writes, closeWrites: harness.closeWrites, events: harness.events }, {
+    writes: [],
+    closeWrites: 1,
+    events: ["end"],
+  });
 });
 
-Deno.test("Writer.seal() waits for a producer that is still to answer", async () => {
-  const answer = Promise.withResolvers<Uint8Array>();
+Deno.test("Writer.seal() waits for a pending producer", async () => {
+  const pull = Promise.withResolvers<Uint8Array>();
   const harness = new Harness();
-  await harness.push({ more: () => answer.promise });
+  await harness.push({ more: () => pull.promise });
   harness.writer.seal();
   await flushMicrotasks();
   assertEquals(harness.events, []);
-  answer.resolve(new Uint8Array(0));
+  pull.resolve(new Uint8Array(0));
   await flushMicrotasks();
-  assertEquals([harness.closeWrites, harness.events], [1, ["end"]]);
+  assertEquals({ closeWrites: harness.closeWrites, events: harness.events }, { closeWrites: 1, events: ["end"] });
 });
 
-Deno.test("Writer.seal() does without closeWrite() where the connection has none", async () => {
-  const told: string[] = [];
+Deno.test("Writer.seal() reports the end on a connection without closeWrite()", async () => {
+  const events: string[] = [];
   const conn = { read: () => Promise.resolve(null), write: () => Promise.resolve(0), close() {} };
-  const writer = new Writer(conn, { ...NO_EVENTS, onEnd: () => told.push("end") });
+  const writer = new Writer(conn, { ...NO_EVENTS, onEnd: () => events.push("end") });
   writer.start();
   writer.seal();
   await flushMicrotasks();
-  assertEquals(told, ["end"]);
+  assertEquals(events, ["end"]);
 });
 
-Deno.test("Writer.seal() tells of a closeWrite() that fails", async () => {
+Deno.test("Writer.seal() reports a closeWrite() that fails", async () => {
   const broken = new Error("not connected");
   const harness = new Harness([], { closeWrite: () => Promise.reject(broken) });
   harness.writer.seal();
@@ -239,25 +265,29 @@ Deno.test("Writer.seal() tells of a closeWrite() that fails", async () => {
   assertStrictEquals(harness.errors[0], broken);
 });
 
-Deno.test("Writer.stop() writes nothing more and says nothing, whatever becomes of the pending write", async () => {
+Deno.test("Writer.stop() writes and reports nothing more, however the pending write settles", async () => {
   for (const outcome of [1, 3, new Error("interrupted")]) {
     const harness = new Harness(["hold"]);
     await harness.push("abc");
     await harness.push("def");
     const flushed = harness.flushed();
     harness.writer.stop();
-    assertEquals([harness.writer.state === "closed", harness.writer.accepting, harness.writer.bufferedAmount], [
-      true,
-      false,
-      0,
-    ]);
-    harness.answer(outcome);
+    assertEquals({
+      closed: harness.writer.state === "closed",
+      accepting: harness.writer.accepting,
+      bufferedAmount: harness.writer.bufferedAmount,
+    }, { closed: true, accepting: false, bufferedAmount: 0 });
+    harness.settleWrite(outcome);
     await flushMicrotasks();
-    assertEquals([harness.writes, harness.events, flushed()], [["abc"], [], true]);
+    assertEquals({ writes: harness.writes, events: harness.events, flushed: flushed() }, {
+      writes: ["abc"],
+      events: [],
+      flushed: true,
+    });
   }
 });
 
-Deno.test("Writer.stop() while our side is being ended says nothing", async () => {
+Deno.test("Writer.stop() while closeWrite() is pending reports nothing", async () => {
   const closing = Promise.withResolvers<void>();
   const harness = new Harness([], { closeWrite: () => closing.promise });
   harness.writer.seal();
@@ -268,148 +298,168 @@ Deno.test("Writer.stop() while our side is being ended says nothing", async () =
   assertEquals(harness.events, []);
 });
 
-Deno.test("Writer.stop() before anything was written leaves it so", async () => {
+Deno.test("Writer.stop() before the first write writes nothing", async () => {
   const harness = new Harness();
   harness.writer.push("a");
   harness.writer.stop();
   harness.writer.start();
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.events], [[], []]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: [], events: [] });
 });
 
-Deno.test("Writer.pending says whether the peer has something to take, bytes or the end of our side", async () => {
+Deno.test("Writer.pending is true while a write or closeWrite() is pending", async () => {
   const closing = Promise.withResolvers<void>();
   const harness = new Harness(["hold"], { closeWrite: () => closing.promise });
-  const seen = [harness.writer.pending];
+  const pending = [harness.writer.pending];
   await harness.push("a");
-  seen.push(harness.writer.pending);
-  harness.answer(1);
+  pending.push(harness.writer.pending);
+  harness.settleWrite(1);
   await flushMicrotasks();
-  seen.push(harness.writer.pending);
+  pending.push(harness.writer.pending);
   harness.writer.seal();
   await flushMicrotasks();
-  seen.push(harness.writer.pending);
+  pending.push(harness.writer.pending);
   closing.resolve();
   await flushMicrotasks();
-  seen.push(harness.writer.pending);
-  assertEquals(seen, [false, true, false, true, false]);
+  pending.push(harness.writer.pending);
+  assertEquals(pending, [false, true, false, true, false]);
 });
 
-Deno.test("Writer.bytesSent counts a write that is done after stop()", async () => {
+Deno.test("Writer.bytesSent counts a write that completes after stop()", async () => {
   const harness = new Harness(["hold"]);
   await harness.push("abc");
   harness.writer.stop();
-  harness.answer(2);
+  harness.settleWrite(2);
   await flushMicrotasks();
   assertEquals(harness.writer.bytesSent, 2);
 });
 
-// ----------------------------------------------------------------------------------------------------- flushed() and room()
+// ----------------------------------------------------------------------------------------------------- flushed() and waitForCapacity()
 
-Deno.test("Writer.flushed() fulfils at once where nothing waits", async () => {
+Deno.test("Writer.flushed() resolves at once when nothing is queued", async () => {
   const harness = new Harness(["hold"]);
   await harness.writer.flushed();
   await harness.push("a");
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
   await harness.writer.flushed();
 });
 
-Deno.test("Writer.flushed() waits for what was pushed before, and not for what is pushed later", async () => {
+Deno.test("Writer.flushed() waits for earlier pushes and not for later ones", async () => {
   const harness = new Harness(["hold", "hold"]);
   await harness.push("a");
   const first = harness.flushed();
   await harness.push("b");
   const second = harness.flushed();
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([first(), second(), harness.writes], [true, false, ["a", "b"]]);
-  harness.answer(1);
+  assertEquals({ first: first(), second: second(), writes: harness.writes }, {
+    first: true,
+    second: false,
+    writes: ["a", "b"],
+  });
+  harness.settleWrite(1);
   await flushMicrotasks();
   assertEquals(second(), true);
 });
 
-Deno.test("Writer.flushed() waits for a producer to its end, and no longer", async () => {
-  const answers = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
-  let asked = 0;
+Deno.test("Writer.flushed() waits for the end of an earlier producer and not for a later one", async () => {
+  const pulls = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
+  let pullCount = 0;
   const harness = new Harness(["hold"]);
-  await harness.push("a", { more: () => answers[asked++]!.promise });
+  await harness.push("a", { more: () => pulls[pullCount++]!.promise });
   const both = harness.flushed();
-  await harness.push("b", silent());
+  await harness.push("b", stalledProducer());
   const all = harness.flushed();
-  harness.answer(1);
-  answers[0]!.resolve(bytes("1"));
+  harness.settleWrite(1);
+  pulls[0]!.resolve(bytes("1"));
   await flushMicrotasks();
-  assertEquals([harness.writes, both(), all()], [["a", "1"], false, false]);
-  answers[1]!.resolve(bytes(""));
+  assertEquals({ writes: harness.writes, both: both(), all: all() }, { writes: ["a", "1"], both: false, all: false });
+  pulls[1]!.resolve(bytes(""));
   await flushMicrotasks();
-  assertEquals([harness.writes, both(), all()], [["a", "1", "b"], true, false]);
+  assertEquals({ writes: harness.writes, both: both(), all: all() }, {
+    writes: ["a", "1", "b"],
+    both: true,
+    all: false,
+  });
   harness.writer.stop();
   await flushMicrotasks();
   assertEquals(all(), true);
 });
 
-Deno.test("Writer.flushed() is told of a producer that ended with nothing to write", async () => {
+Deno.test("Writer.flushed() resolves when a producer ends without bytes", async () => {
   const harness = new Harness();
   harness.writer.pushSource(toSource([]));
   const atOnce = harness.flushed();
   await flushMicrotasks();
   assertEquals(atOnce(), true);
   harness.writer.pushSource(toSource({ more: () => Promise.resolve(bytes("")) }));
-  const inTime = harness.flushed();
-  await harness.push(silent());
-  assertEquals([inTime(), harness.writes], [true, []]);
+  const later = harness.flushed();
+  await harness.push(stalledProducer());
+  assertEquals({ later: later(), writes: harness.writes }, { later: true, writes: [] });
   harness.writer.stop();
 });
 
-Deno.test("Writer.room() fulfils when no more than so much waits, and not before", async () => {
+Deno.test("Writer.waitForCapacity() resolves when bufferedAmount has fallen to the limit", async () => {
   const harness = new Harness([2, 1, "hold", "hold"]);
   harness.writer.push("abcdefg");
-  assertEquals([harness.writer.exceeds(6), harness.writer.exceeds(7)], [true, false]);
-  let room = false;
-  harness.writer.waitForCapacity(3).then(() => room = true);
+  assertEquals({ 6: harness.writer.exceeds(6), 7: harness.writer.exceeds(7) }, { 6: true, 7: false });
+  let hasCapacity = false;
+  harness.writer.waitForCapacity(3).then(() => hasCapacity = true);
   await flushMicrotasks();
-  assertEquals([harness.writer.bufferedAmount, room], [4, false]);
-  harness.answer(1);
+  assertEquals({ bufferedAmount: harness.writer.bufferedAmount, hasCapacity }, {
+    bufferedAmount: 4,
+    hasCapacity: false,
+  });
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([harness.writer.bufferedAmount, room], [3, true]);
+  assertEquals({ bufferedAmount: harness.writer.bufferedAmount, hasCapacity }, {
+    bufferedAmount: 3,
+    hasCapacity: true,
+  });
   harness.writer.stop();
 });
 
-Deno.test("Writer.room() fulfils when no more than 16 producers wait, however few bytes do", async () => {
-  const answers = Array.from({ length: 18 }, () => Promise.withResolvers<Uint8Array>());
+Deno.test("Writer.waitForCapacity() resolves when no more than 16 producers are queued", async () => {
+  const pulls = Array.from({ length: 18 }, () => Promise.withResolvers<Uint8Array>());
   const harness = new Harness();
-  await harness.push(...answers.map(({ promise }) => ({ more: () => promise })));
-  let room = false;
-  harness.writer.waitForCapacity(100).then(() => room = true);
-  const seen: [over: boolean, room: boolean][] = [];
-  for (const { resolve } of answers.slice(0, 2)) {
-    seen.push([harness.writer.exceeds(100), room]);
+  await harness.push(...pulls.map(({ promise }) => ({ more: () => promise })));
+  let hasCapacity = false;
+  harness.writer.waitForCapacity(100).then(() => hasCapacity = true);
+  const states: { exceeds: boolean; hasCapacity: boolean }[] = [];
+  const recordState = () => states.push({ exceeds: harness.writer.exceeds(100), hasCapacity });
+  for (const { resolve } of pulls.slice(0, 2)) {
+    recordState();
     resolve(bytes(""));
     await flushMicrotasks();
   }
-  assertEquals([...seen, [harness.writer.exceeds(100), room]], [[true, false], [true, false], [false, true]]);
+  recordState();
+  assertEquals(states, [
+    { exceeds: true, hasCapacity: false },
+    { exceeds: true, hasCapacity: false },
+    { exceeds: false, hasCapacity: true },
+  ]);
   harness.writer.stop();
 });
 
-Deno.test("Writer.release() lets go who waits for room, and drop() does", async () => {
-  for (const act of ["release", "drop", "stop"] as const) {
+Deno.test("Writer.release(), drop() and stop() settle waitForCapacity()", async () => {
+  for (const method of ["release", "drop", "stop"] as const) {
     const harness = new Harness(["hold"]);
     await harness.push("abc");
-    let room = false;
-    harness.writer.waitForCapacity(1).then(() => room = true);
+    let hasCapacity = false;
+    harness.writer.waitForCapacity(1).then(() => hasCapacity = true);
     await flushMicrotasks();
-    assertEquals(room, false);
-    harness.writer[act]();
+    assertEquals(hasCapacity, false);
+    harness.writer[method]();
     await flushMicrotasks();
-    assertEquals(room, true, act);
+    assertEquals(hasCapacity, true, method);
     harness.writer.stop();
   }
 });
 
 // --------------------------------------------------------------------------------------------------------------- producers
 
-Deno.test("Writer sends what each kind of producer makes in its place", async () => {
+Deno.test("Writer writes the bytes of each kind of producer in order", async () => {
   const kinds: (() => ProducerLike)[] = [
     () => new SimpleProducer(bytes("1234"), 3),
     () => {
@@ -428,38 +478,48 @@ Deno.test("Writer sends what each kind of producer makes in its place", async ()
     const harness = new Harness();
     await harness.push("a", make(), "b", make(), make(), "c");
     await harness.writer.flushed();
-    assertEquals([harness.writes.join(""), harness.events], ["a1234b12341234c", []]);
+    assertEquals({ written: harness.writes.join(""), events: harness.events }, {
+      written: "a1234b12341234c",
+      events: [],
+    });
   }
 });
 
-Deno.test("Writer asks a producer for as long as it answers at once, so that its pieces are one write", async () => {
+Deno.test("Writer joins what a synchronous producer makes in one write", async () => {
   const harness = new Harness();
   await harness.push("a", ["b", "c", "d"].map(bytes), "e");
   assertEquals(harness.writes, ["abcde"]);
 });
 
-Deno.test("Writer writes what there is while a producer thinks", async () => {
+Deno.test("Writer writes what is queued before a pending producer", async () => {
   const harness = new Harness();
-  await harness.push("a", silent(), "b");
-  assertEquals([harness.writes, harness.writer.bufferedAmount], [["a"], 1]);
+  await harness.push("a", stalledProducer(), "b");
+  assertEquals({ writes: harness.writes, bufferedAmount: harness.writer.bufferedAmount }, {
+    writes: ["a"],
+    bufferedAmount: 1,
+  });
   harness.writer.stop();
 });
 
-Deno.test("Writer asks a producer again only when its large piece is written", async () => {
+Deno.test("Writer pulls a producer again only when its large piece is written", async () => {
   const large = new Uint8Array(20_000);
-  let asked = 0;
+  let pullCount = 0;
   const harness = new Harness(["hold", "hold"]);
-  await harness.push({ more: () => ++asked < 3 ? large : bytes("") });
-  assertEquals(asked, 1);
-  harness.answer(19_999);
+  await harness.push({ more: () => ++pullCount < 3 ? large : bytes("") });
+  assertEquals(pullCount, 1);
+  harness.settleWrite(19_999);
   await flushMicrotasks();
-  assertEquals([asked, harness.writes.length], [1, 2]);
-  harness.answer(1);
+  assertEquals({ pullCount, writeCount: harness.writes.length }, { pullCount: 1, writeCount: 2 });
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([asked, harness.writes.length, harness.writer.bytesSent], [3, 3, 40_000]);
+  assertEquals({ pullCount, writeCount: harness.writes.length, bytesSent: harness.writer.bytesSent }, {
+    pullCount: 3,
+    writeCount: 3,
+    bytesSent: 40_000,
+  });
 });
 
-Deno.test("Writer stops at a producer that fails, at once or in time, and tells of it once", async () => {
+Deno.test("Writer closes at a producer that fails and reports it once", async () => {
   const boom = new Error("boom");
   const fail = (): never => {
     throw boom;
@@ -482,13 +542,16 @@ Deno.test("Writer stops at a producer that fails, at once or in time, and tells 
     await flushMicrotasks();
     await harness.push(producer, "b");
     await flushMicrotasks();
-    assertEquals([harness.writes, harness.events], [["a"], ["producer failed"]]);
+    assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a"], events: ["producer failed"] });
     assertStrictEquals(harness.errors[0], boom);
-    assertEquals([harness.writer.state === "closed", harness.writer.bufferedAmount], [true, 0]);
+    assertEquals({ closed: harness.writer.state === "closed", bufferedAmount: harness.writer.bufferedAmount }, {
+      closed: true,
+      bufferedAmount: 0,
+    });
   }
 });
 
-Deno.test("Writer tells the producers behind one that fails why they are not asked", async () => {
+Deno.test("Writer cancels the producers behind one that fails with its error", async () => {
   const boom = new Error("boom");
   const reasons: unknown[] = [];
   const harness = new Harness();
@@ -496,165 +559,183 @@ Deno.test("Writer tells the producers behind one that fails why they are not ask
     { more: () => Promise.reject(boom) },
     new ReadableStream({ cancel: (reason) => void reasons.push(reason) }),
   );
-  assertEquals([harness.events, reasons.length], [["producer failed"], 1]);
+  assertEquals({ events: harness.events, reasonCount: reasons.length }, {
+    events: ["producer failed"],
+    reasonCount: 1,
+  });
   assertStrictEquals(reasons[0], boom);
 });
 
-Deno.test("Writer takes a wrong piece as the fault of the producer, which is told to end", async () => {
+Deno.test("Writer reports a piece that is not bytes as a producer error and ends the producer", async () => {
   let ended = 0;
-  const wrong = {
+  const notBytes = {
     [Symbol.iterator]: () => ({
       next: () => ({ done: false, value: "text" as unknown as Uint8Array }),
       return: () => ({ done: true as const, value: ended++ }),
     }),
   };
   const harness = new Harness();
-  await harness.push(wrong);
-  assertEquals([harness.events, ended], [["producer failed"], 1]);
+  await harness.push(notBytes);
+  assertEquals({ events: harness.events, ended }, { events: ["producer failed"], ended: 1 });
   assertInstanceOf(harness.errors[0], TypeError);
 });
 
-Deno.test("Writer tells a producer why when the connection fails", async () => {
+Deno.test("Writer cancels a producer with the error of a failed write", async () => {
   const broken = new Error("broken pipe");
   const reasons: unknown[] = [];
   const harness = new Harness([broken]);
   await harness.push("a", new ReadableStream({ cancel: (reason) => void reasons.push(reason) }));
-  assertEquals([harness.events, reasons.length], [["failed"], 1]);
+  assertEquals({ events: harness.events, reasonCount: reasons.length }, { events: ["failed"], reasonCount: 1 });
   assertStrictEquals(reasons[0], broken);
 });
 
 // ------------------------------------------------------------------------------------------------------- drop() and stop()
 
-Deno.test("Writer.drop() forgets what is queued, fulfils flushed(), and what is pushed then is sent", async () => {
+Deno.test("Writer.drop() empties the queue, settles flushed() and accepts later pushes", async () => {
   const harness = new Harness(["hold"]);
   await harness.push("a");
   await harness.push("b");
   const flushed = harness.flushed();
   harness.writer.drop();
   await flushMicrotasks();
-  assertEquals([harness.writer.bufferedAmount, flushed(), harness.writer.accepting], [0, true, true]);
+  assertEquals({
+    bufferedAmount: harness.writer.bufferedAmount,
+    flushed: flushed(),
+    accepting: harness.writer.accepting,
+  }, { bufferedAmount: 0, flushed: true, accepting: true });
   await harness.push("c");
   assertEquals(harness.writes, ["a"]);
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.writer.bytesSent], [["a", "c"], 2]);
+  assertEquals({ writes: harness.writes, bytesSent: harness.writer.bytesSent }, { writes: ["a", "c"], bytesSent: 2 });
 });
 
-Deno.test("Writer.drop() sends nothing of the rest of a write that was pending and is short", async () => {
+Deno.test("Writer.drop() drops the rest of a pending write that comes short", async () => {
   const harness = new Harness(["hold"]);
   await harness.push("abc");
   harness.writer.drop();
   await harness.push("d");
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.writer.bytesSent, harness.events], [["abc", "d"], 2, []]);
+  assertEquals({ writes: harness.writes, bytesSent: harness.writer.bytesSent, events: harness.events }, {
+    writes: ["abc", "d"],
+    bytesSent: 2,
+    events: [],
+  });
 });
 
-Deno.test("Writer.drop() while it waits for a producer: what is pushed then is sent, what it makes is not", async () => {
-  const answer = Promise.withResolvers<Uint8Array>();
+Deno.test("Writer.drop() during a pull drops its bytes and writes later pushes", async () => {
+  const pull = Promise.withResolvers<Uint8Array>();
   const harness = new Harness();
-  await harness.push("a", { more: () => answer.promise }, "b");
+  await harness.push("a", { more: () => pull.promise }, "b");
   harness.writer.drop();
   await harness.push("c");
-  assertEquals([harness.writes, await harness.writer.flushed()], [["a", "c"], undefined]);
-  answer.resolve(bytes("late"));
+  assertEquals({ writes: harness.writes, flushed: await harness.writer.flushed() }, {
+    writes: ["a", "c"],
+    flushed: undefined,
+  });
+  pull.resolve(bytes("late"));
   await harness.push("d", [bytes("e")]);
-  assertEquals([harness.writes, harness.events], [["a", "c", "de"], []]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a", "c", "de"], events: [] });
 });
 
-Deno.test("Writer.drop() while it waits for a producer, again and again, leaves one loop that writes", async () => {
+Deno.test("Writer.drop() during several pulls in turn leaves one write loop", async () => {
   const harness = new Harness();
   for (let round = 0; round < 5; round++) {
-    await harness.push(`${round}`, silent());
+    await harness.push(`${round}`, stalledProducer());
     harness.writer.drop();
   }
   await harness.push("x");
   assertEquals(harness.writes, ["0", "1", "2", "3", "4", "x"]);
   harness.writer.seal();
   await flushMicrotasks();
-  assertEquals([harness.closeWrites, harness.events], [1, ["end"]]);
+  assertEquals({ closeWrites: harness.closeWrites, events: harness.events }, { closeWrites: 1, events: ["end"] });
 });
 
-Deno.test("Writer.drop() while it waits for a producer that answers while the next write is pending: one loop goes on", async () => {
-  const answer = Promise.withResolvers<Uint8Array>();
+Deno.test("Writer.drop() during a pull that settles in the next write leaves one write loop", async () => {
+  const pull = Promise.withResolvers<Uint8Array>();
   const harness = new Harness(["hold"]);
-  await harness.push({ more: () => answer.promise });
+  await harness.push({ more: () => pull.promise });
   harness.writer.drop();
   await harness.push("a");
-  answer.resolve(bytes("late"));
+  pull.resolve(bytes("late"));
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.events], [["a"], []]);
-  harness.answer(1);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a"], events: [] });
+  harness.settleWrite(1);
   await harness.push("b");
-  assertEquals([harness.writes, harness.events, harness.writer.bufferedAmount], [["a", "b"], [], 0]);
+  assertEquals({ writes: harness.writes, events: harness.events, bufferedAmount: harness.writer.bufferedAmount }, {
+    writes: ["a", "b"],
+    events: [],
+    bufferedAmount: 0,
+  });
 });
 
-Deno.test("Writer.drop() while a write is pending forgets also a producer that has not answered", async () => {
+Deno.test("Writer.drop() during a write drops a pending producer behind it", async () => {
   const late = Promise.withResolvers<Uint8Array>();
   const harness = new Harness(["hold"]);
   await harness.push("a", { more: () => late.promise });
   harness.writer.drop();
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
   await harness.push("b", [bytes("c")], { more: () => Promise.resolve(bytes("")) });
   assertEquals(harness.writes, ["a", "bc"]);
   late.resolve(bytes("late"));
   harness.writer.seal();
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.events], [["a", "bc"], ["end"]]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a", "bc"], events: ["end"] });
 });
 
-Deno.test("Writer.drop() while a write is pending loses nothing of a producer that is pushed then", async () => {
+Deno.test("Writer.drop() during a write loses no byte of a producer that is pushed afterwards", async () => {
   const pieces = ["1", "2", "3", ""].map(bytes);
   const harness = new Harness(["hold"]);
   await harness.push("a");
   harness.writer.drop();
   await harness.push("b", { more: () => Promise.resolve(pieces.shift()!) });
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
   assertEquals(harness.writes.join(""), "ab123");
 });
 
-Deno.test("Writer.drop() twice, while it waits for a producer and in the write after that, leaves one loop", async () => {
+Deno.test("Writer.drop() during a pull and again in the next write leaves one write loop", async () => {
   const harness = new Harness(["hold"]);
-  await harness.push(silent());
+  await harness.push(stalledProducer());
   harness.writer.drop();
   await harness.push("a");
   harness.writer.drop();
   await harness.push("b");
-  assertEquals([harness.writes, harness.events], [["a"], []]);
-  harness.answer(1);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a"], events: [] });
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.events], [["a", "b"], []]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a", "b"], events: [] });
 });
 
-Deno.test("Writer.drop() while a write is pending leaves one loop that writes, also after a producer that took its time", async () => {
+Deno.test("Writer.drop() during the write of an async producer leaves one write loop", async () => {
   const harness = new Harness([1, "hold"]);
-  const answers = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
-  let asked = 0;
-  await harness.push("a", { more: () => answers[asked++]!.promise });
-  answers[0]!.resolve(bytes("b"));
+  const pulls = [Promise.withResolvers<Uint8Array>(), Promise.withResolvers<Uint8Array>()];
+  let pullCount = 0;
+  await harness.push("a", { more: () => pulls[pullCount++]!.promise });
+  pulls[0]!.resolve(bytes("b"));
   await flushMicrotasks();
-  assertEquals([harness.writes, asked], [["a", "b"], 2]);
+  assertEquals({ writes: harness.writes, pullCount }, { writes: ["a", "b"], pullCount: 2 });
   harness.writer.drop();
   await harness.push("c");
-  assertEquals([harness.writes, harness.events], [["a", "b"], []]);
-  harness.answer(1);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a", "b"], events: [] });
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([harness.writes, harness.events], [["a", "b", "c"], []]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a", "b", "c"], events: [] });
 });
 
-Deno.test("Writer.drop() does not hear a producer that fails because of it, or later", async () => {
-  const answer = Promise.withResolvers<Uint8Array>();
+Deno.test("Writer.drop() ignores a later failure of the dropped producer", async () => {
+  const pull = Promise.withResolvers<Uint8Array>();
   const harness = new Harness();
-  await harness.push({ more: () => answer.promise });
+  await harness.push({ more: () => pull.promise });
   harness.writer.drop();
-  answer.reject(new Error("late"));
+  pull.reject(new Error("late"));
   await harness.push("a");
-  assertEquals([harness.writes, harness.events], [["a"], []]);
+  assertEquals({ writes: harness.writes, events: harness.events }, { writes: ["a"], events: [] });
 });
 
-Deno.test("Writer.stop() tells each producer that has begun, and gives a stream the reason", async () => {
+Deno.test("Writer.stop() ends each running producer and cancels streams with the reason", async () => {
   const ended: string[] = [];
   async function* running() {
     try {
@@ -668,46 +749,56 @@ Deno.test("Writer.stop() tells each producer that has begun, and gives a stream 
   const large = new Uint8Array(20_000);
   await harness.push(running(), large, new ReadableStream({ cancel: (reason) => void ended.push(String(reason)) }));
   harness.writer.stop(new Error("enough"));
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
-  assertEquals([ended.toSorted(), harness.events], [["Error: enough", "generator"], []]);
+  assertEquals({ ended: ended.toSorted(), events: harness.events }, {
+    ended: ["Error: enough", "generator"],
+    events: [],
+  });
 });
 
-Deno.test("Writer.stop() leaves nothing waiting for a producer that never answers", async () => {
+Deno.test("Writer.stop() settles flushed() behind a producer that never settles", async () => {
   const harness = new Harness();
-  await harness.push(silent());
+  await harness.push(stalledProducer());
   const flushed = harness.flushed();
   harness.writer.stop();
   await flushMicrotasks();
-  assertEquals([flushed(), harness.writer.state === "closed", harness.events], [true, true, []]);
+  assertEquals({ flushed: flushed(), closed: harness.writer.state === "closed", events: harness.events }, {
+    flushed: true,
+    closed: true,
+    events: [],
+  });
 });
 
-Deno.test("Writer.stop() tells of a producer that fails when it is told to end, unless it answers with the reason", async () => {
+Deno.test("Writer.stop() reports a cancel() that fails, unless with the given reason", async () => {
   const reason = new Error("enough");
-  const answers: (() => unknown)[] = [
+  const failures: (() => unknown)[] = [
     () => {
-      throw new Error("cannot stop");
+      throw new Error("cannot cancel");
     },
-    () => Promise.reject(new Error("cannot stop")),
+    () => Promise.reject(new Error("cannot cancel")),
   ];
-  for (const answer of answers) {
+  for (const cancel of failures) {
     const harness = new Harness();
-    harness.writer.pushSource({ pull: () => new Promise(() => {}), cancel: answer });
+    harness.writer.pushSource({ pull: () => new Promise(() => {}), cancel });
     harness.writer.stop(reason);
     await flushMicrotasks();
-    assertEquals([harness.events, String(harness.errors[0])], [["producer failed"], "Error: cannot stop"]);
+    assertEquals({ events: harness.events, error: String(harness.errors[0]) }, {
+      events: ["producer failed"],
+      error: "Error: cannot cancel",
+    });
   }
   const harness = new Harness();
-  harness.writer.pushSource({ pull: () => new Promise(() => {}), cancel: (why) => Promise.reject(why) });
+  harness.writer.pushSource({ pull: () => new Promise(() => {}), cancel: (reason) => Promise.reject(reason) });
   harness.writer.stop(reason);
   await flushMicrotasks();
   assertEquals(harness.events, []);
 });
 
-Deno.test("Writer.stop() by a generator that is being asked is no fault of it, and lets it end", async () => {
+Deno.test("Writer.stop() in a generator that is being pulled ends it without an error", async () => {
   let ended = 0;
   const harness = new Harness();
-  const leaver = (function* () {
+  const generator = (function* () {
     try {
       yield bytes("a");
       harness.writer.stop();
@@ -716,11 +807,16 @@ Deno.test("Writer.stop() by a generator that is being asked is no fault of it, a
       ended++;
     }
   })();
-  await harness.push(leaver, "c");
-  assertEquals([harness.writes, harness.events, harness.errors, ended], [[], [], [], 1]);
+  await harness.push(generator, "c");
+  assertEquals({ writes: harness.writes, events: harness.events, errors: harness.errors, ended }, {
+    writes: [],
+    events: [],
+    errors: [],
+    ended: 1,
+  });
 });
 
-Deno.test("Writer does not end our side after a producer that failed, as if all were sent", async () => {
+Deno.test("Writer does not call closeWrite() after a producer that failed", async () => {
   const boom = new Error("boom");
   const failing = [
     {
@@ -735,11 +831,15 @@ Deno.test("Writer does not end our side after a producer that failed, as if all 
     harness.writer.pushSource(toSource(producer));
     harness.writer.seal();
     await flushMicrotasks();
-    assertEquals([harness.closeWrites, harness.events, harness.writer.pending], [0, ["producer failed"], false]);
+    assertEquals({ closeWrites: harness.closeWrites, events: harness.events, pending: harness.writer.pending }, {
+      closeWrites: 0,
+      events: ["producer failed"],
+      pending: false,
+    });
   }
 });
 
-Deno.test("Writer tells once of a stream that fails, also with what is no error", async () => {
+Deno.test("Writer reports a failed stream once, also with a value that is no Error", async () => {
   for (const failure of [new Error("boom"), "boom"]) {
     const harness = new Harness();
     await harness.push(new ReadableStream({ pull: (controller) => controller.error(failure) }));
@@ -751,10 +851,10 @@ Deno.test("Writer tells once of a stream that fails, also with what is no error"
 
 // ------------------------------------------------------------------------------------------------------------ takeUnsent()
 
-Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () => {
+Deno.test("Writer.takeUnsent() stops and returns what was not written", async () => {
   const harness = new Harness(["hold"]);
   await harness.push("a");
-  harness.answer(1);
+  harness.settleWrite(1);
   await flushMicrotasks();
   harness.writer.push("b");
   const large = new Uint8Array(20_000);
@@ -764,29 +864,33 @@ Deno.test("Writer.takeUnsent() stops, and gives what was not written", async () 
   await flushMicrotasks();
   assertEquals(unsent, [bytes("b"), large]);
   assert(harness.writer.state === "closed" && flushed());
-  assertEquals([harness.writes, harness.events, harness.writer.bufferedAmount], [["a"], [], 0]);
+  assertEquals({ writes: harness.writes, events: harness.events, bufferedAmount: harness.writer.bufferedAmount }, {
+    writes: ["a"],
+    events: [],
+    bufferedAmount: 0,
+  });
 });
 
-Deno.test("Writer.takeUnsent() refuses while a write is pending, or a producer is queued, and changes nothing", async () => {
+Deno.test("Writer.takeUnsent() throws and changes nothing while a write or a producer is pending", async () => {
   const writing = new Harness(["hold"]);
   await writing.push("a");
   const pending = assertThrows(() => writing.writer.takeUnsent(), TypeError);
   assertEquals(pending.message, "Cannot detach: a write is pending, await flushed() first");
-  writing.answer(1);
+  writing.settleWrite(1);
   await writing.push("b");
   assertEquals(writing.writes, ["a", "b"]);
 
-  const asking = new Harness();
-  asking.writer.pushSource(toSource([bytes("c")]));
-  const queued = assertThrows(() => asking.writer.takeUnsent(), TypeError);
+  const queueing = new Harness();
+  queueing.writer.pushSource(toSource([bytes("c")]));
+  const queued = assertThrows(() => queueing.writer.takeUnsent(), TypeError);
   assertEquals(queued.message, "Cannot detach: a producer is queued, await flushed() first");
   await flushMicrotasks();
-  assertEquals(asking.writes, ["c"]);
+  assertEquals(queueing.writes, ["c"]);
 });
 
-// ------------------------------------------------------------------------------------ producers that drop the queue, or end
+// ------------------------------------------------------------------------------------ drop() in a producer
 
-Deno.test("Writer.drop() by a producer that is being asked: what it pushes then is sent, all of it", async () => {
+Deno.test("Writer.drop() in more() writes what more() pushes afterwards", async () => {
   const harness = new Harness();
   const pieces = ["1", "2", "3", ""].map(bytes);
   await harness.push({
@@ -801,7 +905,7 @@ Deno.test("Writer.drop() by a producer that is being asked: what it pushes then 
   assertEquals(harness.writes.join(""), "x123");
 });
 
-Deno.test("Writer.drop() by a producer that is being asked does not stop the writer", async () => {
+Deno.test("Writer.drop() in more() does not stop the writer", async () => {
   const harness = new Harness();
   const pieces = ["1", "2", ""].map(bytes);
   await harness.push({
@@ -817,7 +921,7 @@ Deno.test("Writer.drop() by a producer that is being asked does not stop the wri
   assertEquals(harness.writes.join(""), "12y");
 });
 
-Deno.test("Writer.drop() by a producer that then takes its time does not stop the writer", async () => {
+Deno.test("Writer.drop() in a generator that then never settles does not stop the writer", async () => {
   const harness = new Harness();
   await harness.push((async function* () {
     yield bytes("1");
@@ -830,13 +934,13 @@ Deno.test("Writer.drop() by a producer that then takes its time does not stop th
   assertEquals(harness.writes.at(-1), "y");
 });
 
-Deno.test("Writer.flushed() and room() do not wait for a producer behind those that ended with nothing to write", async () => {
+Deno.test("Writer.flushed() and waitForCapacity() do not wait for a producer behind empty ones", async () => {
   const harness = new Harness();
   for (let i = 0; i < 16; i++) harness.writer.pushSource(toSource([]));
   const flushed = harness.flushed();
   harness.writer.pushSource(toSource({ more: () => new Promise<Uint8Array>(() => {}) }));
-  let room = false;
-  harness.writer.waitForCapacity(100).then(() => room = true);
+  let hasCapacity = false;
+  harness.writer.waitForCapacity(100).then(() => hasCapacity = true);
   await flushMicrotasks();
-  assert(!harness.writer.exceeds(100) && room && flushed());
+  assert(!harness.writer.exceeds(100) && hasCapacity && flushed());
 });

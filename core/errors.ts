@@ -149,6 +149,41 @@ export class HandshakeTimeoutError extends Error {
   }
 }
 
+/** Raised for a chat that a server closes because it has not ended before `drainTimeoutMs`, or the server was aborted. */
+export class ShutdownError extends Error {
+  /** The time limit in milliseconds; 0 when the server was aborted. */
+  readonly drainTimeoutMs: number;
+
+  /**
+   * Creates the error of one server.
+   *
+   * @param drainTimeoutMs The time limit in milliseconds.
+   * @param options Its `cause`: what the server was aborted with.
+   */
+  constructor(drainTimeoutMs: number, options?: ErrorOptions) {
+    super(`Shutdown: the chat has not ended, limit is ${drainTimeoutMs} ms`, options);
+    this.name = "ShutdownError";
+    this.drainTimeoutMs = drainTimeoutMs;
+  }
+}
+
+/** Raised for the idle chat or handshake that a full server closes to accept another connection. */
+export class ServerFullError extends Error {
+  /** The most connections at a time. */
+  readonly maxConnections: number;
+
+  /**
+   * Creates the error of one server.
+   *
+   * @param maxConnections The most connections at a time.
+   */
+  constructor(maxConnections: number) {
+    super(`Server full: closed the connection that was idle longest, limit is ${maxConnections} connections`);
+    this.name = "ServerFullError";
+    this.maxConnections = maxConnections;
+  }
+}
+
 /** Raised by a call that needs a chat open for sending, when it is closing or closed. */
 export class ChatClosedError extends Error {
   /**

@@ -9,6 +9,8 @@ Deno.test("each error class has its own name, and a message with its number", ()
     [new errors.ProxyHeaderError("it is cut", 123), "ProxyHeaderError", "123"],
     [new errors.UnreadPlaintextError(123), "UnreadPlaintextError", "123"],
     [new errors.HandshakeTimeoutError("TLS handshake", 123), "HandshakeTimeoutError", "123"],
+    [new errors.ShutdownError(123), "ShutdownError", "123"],
+    [new errors.ServerFullError(123), "ServerFullError", "123"],
     [new errors.ChatClosedError("push"), "ChatClosedError", "push"],
     [new errors.IncompleteFrameError(new Uint8Array(123)), "IncompleteFrameError", "123"],
   ];

@@ -6,11 +6,12 @@
  * buffer moves (`reserve`), so no reader has to remember that.
  */
 
-import { concat } from "@std/bytes/concat";
 import { FrameTooLongError } from "./errors.ts";
 import { FrameCollector } from "./frame_collector.ts";
 import { FrameSplitter, type SplitResult, type Terminator, type TooLongPolicy } from "./frame_splitter.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
+
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Turns received bytes into pieces and ends of frames, and collects data for the default hooks. */
 export class FrameInput {
@@ -150,14 +151,13 @@ export class FrameInput {
    * limit: then what fits is collected, and the rest of the last piece is taken back, so that it does not depend on the cuts.
    */
   collectRange(bytes: Uint8Array, start: number, end: number): FrameTooLongError | null {
-    const size = end - start;
-    const capacity = this.#capacity;
-    if (size <= capacity) {
+    if (end - start <= this.#splitter.limit - this.#collector.length) {
       this.#collector.borrow(bytes, start, end);
       return null;
     }
-    if (capacity > 0) this.#collector.borrow(bytes, start, start + capacity);
-    return this.#overflow(bytes, end, size - capacity);
+    const fitting = start + this.#capacity;
+    if (fitting > start) this.#collector.borrow(bytes, start, fitting);
+    return this.#overflow(bytes, end, end - fitting);
   }
 
   /** Collects a copy of `data`. At the limit as `collectRange`. */
@@ -208,14 +208,14 @@ export class FrameInput {
 
   // --------------------------------------------------------------- resets
 
-  /** Returns a copy of the bytes that were received and not dispatched. */
-  unread(): Uint8Array {
-    return this.#buffer.filled.slice(this.#buffer.start);
+  /** Returns a copy of the bytes that were received and not dispatched, and of those that were read ahead. */
+  unread(ahead = EMPTY): Uint8Array {
+    return join(this.#waiting, ahead);
   }
 
   /** Returns a copy of the collected part of the current frame, and of the bytes that follow it. */
   takeFrameAndRest(): Uint8Array {
-    return concat([this.takeData(), this.#buffer.filled.subarray(this.#buffer.start)]);
+    return join(this.takeData(), this.#waiting);
   }
 
   /** Discards what was received: buffered bytes, the current frame, and what was collected. */
@@ -231,4 +231,15 @@ export class FrameInput {
     this.#splitter.restart();
     this.#collector.clear();
   }
+
+  get #waiting(): Uint8Array {
+    return this.#buffer.filled.subarray(this.#buffer.start);
+  }
+}
+
+function join(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }

@@ -383,29 +383,3 @@ function toDelimiter(value: unknown): Uint8Array {
   const expected = "string, Uint8Array, a list of these, a count or null";
   throw new TypeError(`Cannot set the terminator: expected ${expected}, got ${describe(value)}`);
 }
-
-/**
- * Returns the length of the longest proper prefix of `needle` that `haystack` ends with. This is asynchat's
- * `find_prefix_at_end`, for code that does its own splitting.
- *
- * @param haystack The bytes received so far.
- * @param needle The terminator that may have begun at their end.
- * @returns The length in bytes; 0 when no prefix is there.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { findPrefixAtEnd } from "@asynchat/asynchat";
- *
- * const bytes = new TextEncoder();
- * assertEquals(findPrefixAtEnd(bytes.encode("qwerty\r"), bytes.encode("\r\n")), 1);
- * assertEquals(findPrefixAtEnd(bytes.encode("qwertydkjf"), bytes.encode("\r\n")), 0);
- * ```
- */
-export function findPrefixAtEnd(haystack: Uint8Array, needle: Uint8Array): number {
-  const longest = Math.min(needle.length - 1, haystack.length);
-  for (let length = longest; length > 0; length--) {
-    if (matchLength(needle, haystack, haystack.length - length) === length) return length;
-  }
-  return 0;
-}

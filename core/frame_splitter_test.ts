@@ -5,7 +5,8 @@ import { assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { bytes, text } from "../tests/recorder.ts";
 import { SplitterHarness } from "../tests/splitter_harness.ts";
-import { findPrefixAtEnd, type Terminator } from "./frame_splitter.ts";
+import { findPrefixAtEnd } from "./find_prefix_at_end.ts";
+import type { Terminator } from "./frame_splitter.ts";
 
 // -------------------------------------------------------------------------------------------------------- setTerminator()
 

@@ -132,7 +132,7 @@ export class Lifecycle {
 
   /** The connection was reset, which was noticed ahead of what the peer sent before: that is still dispatched. */
   connectionLost(error: Error): Action {
-    return this.#outputIsOver() ? "none" : this.outputFailed(error);
+    return this.lost ? "none" : this.outputFailed(error);
   }
 
   /** The peer has sent its last byte. */

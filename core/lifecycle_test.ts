@@ -81,8 +81,9 @@ function isPossible(event: Event, { life, world }: Walk): boolean {
       return world.hook;
     case "outputFinished":
       return world.running && world.sealed > 0 && !world.outputEnded && !life.closed;
-    case "outputFailed":
     case "connectionLost":
+      return world.running && !life.closed && !life.lost;
+    case "outputFailed":
       return world.running && !world.outputEnded && !life.closed;
     case "inputFinished":
     case "inputFailed":

@@ -9,29 +9,35 @@
  */
 
 import { AsyncChat, type ChatTimeoutError } from "@asynchat/asynchat";
-import { flags, serveChats } from "./command_line.ts";
+import { fail, flags, serveChats } from "./command_line.ts";
 
 const HELP = `Usage: deno run --allow-net examples/chat_room.ts [--port 7001] [--hostname 127.0.0.1]
-       [--redis 127.0.0.1:6379] [--room room]
-A member's first line is the member's name.`;
+       [--redis 127.0.0.1:6379] [--redis-timeout 10] [--room room]
+A member's first line is the member's name. When Redis is silent for the timeout, in seconds, it is sent a PING; when it
+is silent for as long again, it is lost.`;
 
 const MAX_LINE_BYTES = 1_000;
 const MAX_REPLY_BYTES = 65_536;
-const [MIN_BACKOFF_MS, MAX_BACKOFF_MS, IDLE_MS] = [100, 5_000, 10_000];
+const MAX_UNCONFIRMED = 1_000;
+const [MIN_BACKOFF_MS, MAX_BACKOFF_MS] = [100, 5_000];
 
 const members = new Set<Member>();
 const broadcast = (line: string) => members.forEach((member) => member.say(line));
 
-/** A Redis client. Sends commands and calls `onReply` with each reply that is an array, such as a message. */
+/**
+ * A Redis client. Sends commands. Calls `onReply` with each reply that is an array, such as a message, and `onNumber` for
+ * each that is a number: PUBLISH returns how many subscribers there are.
+ */
 class RedisClient extends AsyncChat {
   onReply: (items: string[]) => void = () => {};
+  onNumber: () => void = () => {};
   #items: string[] = [];
   #missing = 0; // missing items of the current array
   #inBytes = false;
   #pingSent = false; // and nothing received since
 
-  constructor(conn: Deno.Conn) {
-    super(conn, { idleTimeoutMs: IDLE_MS, maxFrameBytes: MAX_REPLY_BYTES });
+  constructor(conn: Deno.Conn, idleTimeoutMs: number) {
+    super(conn, { idleTimeoutMs, maxFrameBytes: MAX_REPLY_BYTES });
   }
 
   send(...words: string[]) {
@@ -53,7 +59,8 @@ class RedisClient extends AsyncChat {
     }
     const number = Number(text.slice(1));
     if (text[0] === "-") return this.close(new Error(`Redis replied with an error: ${text.slice(1)}`));
-    if (text[0] === "*") this.#missing = number;
+    if (text[0] === ":" && this.#missing === 0) this.onNumber();
+    else if (text[0] === "*") this.#missing = number;
     else if (text[0] !== "$" || number < 0) this.#take(text.slice(1));
     else {
       this.#inBytes = true;
@@ -62,7 +69,7 @@ class RedisClient extends AsyncChat {
   }
 
   #take(item: string) {
-    if (this.#missing === 0) return; // not in an array: PUBLISH returns the number of subscribers
+    if (this.#missing === 0) return; // not in an array: PONG
     this.#items.push(item);
     if (--this.#missing === 0) this.onReply(this.#items.splice(0));
   }
@@ -75,22 +82,29 @@ class RedisClient extends AsyncChat {
   }
 }
 
-/** Sends a line to all servers; `null` while Redis is unreachable. */
-let publish: ((line: string) => void) | null = null;
+/** Sends a line of a member to all servers; `null` while Redis is unreachable. */
+let publish: ((line: string, member: Member) => void) | null = null;
 
 /** Keeps two connections to Redis, one to subscribe and one to publish. Notifies the members when they are lost or restored. */
-async function stayConnected(redis: string, room: string): Promise<never> {
+async function stayConnected(redis: string, room: string, idleTimeoutMs: number): Promise<never> {
   const [hostname, port] = redis.split(/:(?=[0-9]+$)/) as [string, string?];
   for (let backoffMs = MIN_BACKOFF_MS;; backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS)) {
     let cause = "it closed the connection";
+    const unconfirmed: [line: string, member: Member][] = []; // sent, and not yet replied to
     try {
-      const connect = async () => new RedisClient(await Deno.connect({ hostname, port: Number(port ?? 6379) }));
+      const connect = async () =>
+        new RedisClient(await Deno.connect({ hostname, port: Number(port ?? 6379) }), idleTimeoutMs);
       await using subscriber = await connect();
       await using publisher = await connect();
       subscriber.onReply = ([kind, , line]) => {
         if (kind === "message") return broadcast(line!);
         if (kind !== "subscribe") return;
-        publish = (line) => publisher.send("PUBLISH", room, line);
+        publisher.onNumber = () => unconfirmed.shift();
+        publish = (line, member) => {
+          if (unconfirmed.length === MAX_UNCONFIRMED) return member.say(`* Not sent: ${line}`);
+          unconfirmed.push([line, member]);
+          publisher.send("PUBLISH", room, line);
+        };
         backoffMs = MIN_BACKOFF_MS;
         broadcast("* In touch with the other servers");
       };
@@ -103,6 +117,7 @@ async function stayConnected(redis: string, room: string): Promise<never> {
     }
     if (publish !== null) broadcast(`* Out of touch with the other servers: ${cause}`);
     publish = null;
+    for (const [line, member] of unconfirmed) member.say(`* Maybe not sent: ${line}`);
     await new Promise((resolve) => setTimeout(resolve, backoffMs));
   }
 }
@@ -116,7 +131,7 @@ class Member extends AsyncChat {
   }
 
   say(line: string) {
-    this.push(`${line}\r\n`);
+    this.push(`${line}\r\n`); // a chat that is closing takes nothing
   }
 
   protected override handleConnect() {
@@ -139,10 +154,18 @@ class Member extends AsyncChat {
 
   /** Sends a line to all members through Redis, which sends it back to this server too; without Redis, to this server's members. */
   #send(line: string) {
-    (publish ?? broadcast)(line);
+    (publish ?? broadcast)(line, this);
   }
 }
 
-const options = flags(HELP, { port: "7001", hostname: "127.0.0.1", redis: "127.0.0.1:6379", room: "room" });
-void stayConnected(options.redis, options.room);
+const options = flags(HELP, {
+  port: "7001",
+  hostname: "127.0.0.1",
+  redis: "127.0.0.1:6379",
+  room: "room",
+  "redis-timeout": "10",
+});
+const timeoutMs = 1000 * Number(options["redis-timeout"]);
+if (!(timeoutMs > 0)) fail("Cannot start: expected a number of seconds above 0 as --redis-timeout");
+void stayConnected(options.redis, options.room, timeoutMs);
 await serveChats(options, (conn) => new Member(conn));

@@ -6,9 +6,21 @@ import { deno, Lines, until } from "../tests/processes.ts";
 class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
-  constructor(command: string, args: string[], folder: string) {
-    const pipes = { stdin: "null", stdout: "piped", stderr: "null" } as const;
+  constructor(command: string, args: string[], folder: string, stderr: "null" | "piped" = "null") {
+    const pipes = { stdin: "null", stdout: "piped", stderr } as const;
     this.#child = new Deno.Command(command, { args, cwd: folder, ...pipes }).spawn();
+  }
+
+  /** Stops it where it is, as if the machine hung. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  /** Ends it with SIGTERM. Returns its exit code and what it printed as errors. */
+  async end(): Promise<{ code: number; errors: string }> {
+    this.#child.kill("SIGTERM");
+    const { code } = await this.#child.status;
+    return { code, errors: await new Response(this.#child.stderr).text() };
   }
 
   /** Returns the number at the end of its first line. */
@@ -57,6 +69,11 @@ class Member implements AsyncDisposable {
     throw new Error(`Unexpected EOF: expected a line with the prefix "${prefix}"`);
   }
 
+  /** Reads to EOF, and returns what came last. */
+  end(): Promise<string | null> {
+    return this.#lines.next();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lines[Symbol.asyncDispose]();
   }
@@ -74,25 +91,28 @@ function freePort(): number {
   return listener.addr.port;
 }
 
+/** Starts a Redis, and waits until it accepts connections. */
+async function startRedisAt(port: number, folder: string): Promise<Program> {
+  const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"];
+  const redis = new Program("redis-server", args, folder);
+  await until("Redis answers", async () => {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return redis;
+}
+
 Deno.test({
   name: "chat_room.ts: one room on two servers survives the loss of a server and of Redis",
   ignore: !hasNet || !canRun(deno, "redis-server"),
   async fn() {
     const folder = await Deno.makeTempDir();
     const redisPort = freePort();
-    const startRedis = async () => {
-      const args = ["--port", `${redisPort}`, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"];
-      const redis = new Program("redis-server", args, folder);
-      await until("Redis answers", async () => {
-        try {
-          (await Deno.connect({ hostname: "127.0.0.1", port: redisPort })).close();
-          return true;
-        } catch {
-          return false;
-        }
-      });
-      return redis;
-    };
+    const startRedis = () => startRedisAt(redisPort, folder);
     const program = new URL("chat_room.ts", import.meta.url).pathname;
     const flags = ["--port", "0", "--redis", `127.0.0.1:${redisPort}`];
     const startServer = () => new Program(deno, ["run", "--quiet", "--allow-net=127.0.0.1", program, ...flags], folder);
@@ -132,6 +152,59 @@ Deno.test({
       await bob.receive("* joe is here");
       await bob.say("welcome");
       assertEquals(await joe.receive("bob:"), "bob: welcome");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "chat_room.ts names the lines that a Redis which hangs may not have sent",
+  ignore: !hasNet || !canRun(deno, "redis-server"),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const redisPort = freePort();
+    const program = new URL("chat_room.ts", import.meta.url).pathname;
+    const flags = ["--port", "0", "--redis", `127.0.0.1:${redisPort}`, "--redis-timeout", "0.2"];
+    try {
+      await using redis = await startRedisAt(redisPort, folder);
+      await using server = new Program(deno, ["run", "--quiet", "--allow-net=127.0.0.1", program, ...flags], folder);
+      const port = await server.port();
+      await until("the server is connected to Redis", () => isConnected(port));
+      await using ada = await Member.join(port, "ada");
+      await using bob = await Member.join(port, "bob");
+      await ada.say("before");
+      await bob.receive("ada: before");
+      redis.pause();
+      await ada.say("one");
+      await ada.say("two");
+      assertEquals(await ada.receive("* Maybe"), "* Maybe not sent: ada: one");
+      assertEquals(await ada.receive("*"), "* Maybe not sent: ada: two");
+      await bob.receive("* Out of touch");
+      await ada.say("three");
+      assertEquals(await bob.receive(""), "ada: three"); // was not sent twice, and bob is not the speaker
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "chat_room.ts says who has gone while the other members are closing",
+  ignore: !hasNet || !canRun(deno),
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const program = new URL("chat_room.ts", import.meta.url).pathname;
+    const args = ["run", "--quiet", "--allow-net=127.0.0.1", program, "--port", "0", "--redis", "127.0.0.1:1"];
+    try {
+      await using server = new Program(deno, args, folder, "piped");
+      const port = await server.port();
+      await using ada = await Member.join(port, "ada");
+      await using bob = await Member.join(port, "bob");
+      await ada.receive("* bob is here");
+      const ended = server.end(); // closes all chats
+      assertEquals(await Promise.all([ada.end(), bob.end()]), [null, null]);
+      assertEquals(await ended, { code: 0, errors: "" });
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

@@ -29,10 +29,11 @@ export function flags<T extends Record<string, string>>(help: string, defaults: 
 export async function serveChats(
   { port, hostname }: { port: string; hostname: string },
   accept: (conn: Deno.Conn) => Servable,
+  limits: { maxConnections?: number } = {},
 ): Promise<void> {
   let server: ChatServer;
   try {
-    server = serve({ port: Number(port), hostname, drainTimeoutMs: 2_000 }, accept);
+    server = serve({ port: Number(port), hostname, drainTimeoutMs: 2_000, ...limits }, accept);
   } catch (error) {
     fail(`Cannot serve at ${hostname}:${port}: ${(error as Error).message}`);
   }

@@ -23,7 +23,7 @@ class NmeaChat extends AsyncChat {
   }
 
   protected override foundTerminator() {
-    const sentence = this.takeText();
+    const sentence = this.takeText().replace(/\r$/, "");
     if (sentence === "") return;
     const [, body, sum] = /\$([^$*]*)\*([0-9A-F]{2})$/i.exec(sentence) ?? []; // the rest of a truncated line may precede it
     let parity = 0;
@@ -41,6 +41,12 @@ class NmeaChat extends AsyncChat {
         Number(satellites)
       } satellites  ${height} m`,
     );
+  }
+
+  /** The last sentence may have no line end. */
+  protected override handleEof() {
+    this.foundTerminator();
+    super.handleEof();
   }
 
   protected override frameTooLong() {

@@ -30,7 +30,7 @@ class SmtpClient extends AsyncChat {
 
   /** `250-` announces further lines; `250 ` is the last one (RFC 5321, 4.2). */
   protected override foundTerminator() {
-    const [, code, sign, text] = /^([2-5][0-9]{2})([ -]?)(.*)$/.exec(this.takeText()) ?? [];
+    const [, code, sign, text] = /^([2-5][0-9]{2})([ -]?)([^]*)$/.exec(this.takeText()) ?? [];
     if (code === undefined || this.#lines.push(text!) > MAX_REPLY_LINES) {
       return this.close(new Error("Invalid SMTP reply"));
     }
@@ -50,6 +50,33 @@ class SmtpClient extends AsyncChat {
   }
 }
 
+/** Replaces control characters, which a terminal would obey. */
+const printable = (text: string) => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "?");
+
+/** Reads a mail. Every line ends in CR LF; a leading dot is doubled (RFC 5321, 4.5.2). */
+async function* content(input: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const [LF, CR, DOT] = [0x0a, 0x0d, 0x2e];
+  let [isLineStart, isAfterCr] = [true, false];
+  for await (const chunk of input) {
+    const lines = new Uint8Array(2 * chunk.length);
+    let length = 0;
+    for (const byte of chunk) {
+      const isEnd = byte === CR || byte === LF && !isAfterCr;
+      if (isEnd) {
+        lines[length++] = CR;
+        lines[length++] = LF;
+      } else if (byte !== LF) {
+        if (isLineStart && byte === DOT) lines[length++] = DOT;
+        lines[length++] = byte;
+      }
+      isLineStart = isEnd || byte === LF;
+      isAfterCr = byte === CR;
+    }
+    yield lines.subarray(0, length);
+  }
+  if (!isLineStart) yield new Uint8Array([CR, LF]);
+}
+
 function expect(expected: number, reply: Reply): Reply {
   if (reply.code === expected) return reply;
   throw new Error(`Unexpected reply: got ${reply.code} ${reply.lines.join(" ")}, expected ${expected}`);
@@ -57,10 +84,6 @@ function expect(expected: number, reply: Reply): Reply {
 
 const { host, port, from, to } = flags(HELP, { host: "127.0.0.1", port: "25", from: "", to: "" });
 if (!/^[^\s<>]+$/.test(from) || !/^[^\s<>]+$/.test(to)) fail("Cannot send: expected --from and --to, see --help");
-// One char a byte. Every line ends in CR LF; a leading dot is doubled (RFC 5321, 4.5.2).
-const mail = new TextDecoder("latin1").decode(await new Response(Deno.stdin.readable).arrayBuffer());
-const lines = mail.split(/\r\n|\r|\n/).map((line) => line.startsWith(".") ? `.${line}` : line);
-if (lines.at(-1) === "") lines.pop();
 try {
   await using client = new SmtpClient(await Deno.connect({ hostname: host, port: Number(port) }), {
     idleTimeoutMs: 300_000,
@@ -71,10 +94,10 @@ try {
   await client.send(`MAIL FROM:<${from}>`, 250);
   await client.send(`RCPT TO:<${to}>`, 250);
   await client.send("DATA", 354);
-  client.push(Uint8Array.from(lines.map((line) => `${line}\r\n`).join(""), (char) => char.charCodeAt(0)));
+  client.pushWithProducer(content(Deno.stdin.readable)); // of any size: a piece at a time
   const { lines: [text] } = await client.send(".", 250);
   await client.send("QUIT", 221);
-  console.log(`Sent: ${text}`);
+  console.log(`Sent: ${printable(text!)}`);
 } catch (error) {
-  fail(`Cannot send through ${host}:${port}: ${(error as Error).message}`);
+  fail(`Cannot send through ${host}:${port}: ${printable((error as Error).message)}`);
 }

@@ -1,5 +1,7 @@
 import type { Clock } from "../chat/clock.ts";
+import { watch } from "../chat/watch.ts";
 import type { ServerLifecycle } from "./server_state.ts";
+import { closeQuietly } from "./rejection.ts";
 import { loadStackSources } from "./stack_sources.ts";
 
 /** What a server needs of a listener: `Deno.Listener` fits. */
@@ -22,10 +24,14 @@ export interface ConnListener<Conn> {
 export interface AcceptEvents<Conn> {
   /** Whether one more connection may be accepted now. */
   hasCapacity(): boolean;
+  /** How long to wait before `hasCapacity` is asked again, in milliseconds; until `resume()` when it is left out. */
+  readonly recheckMs?: number;
   /** A connection was accepted. */
   onConnection(conn: Conn): void;
   /** `accept` failed; the loop goes on. */
   onError(error: unknown): void;
+  /** The listener could not be closed; the loop ends. */
+  onCloseError(error: unknown): void;
 }
 
 /** The delay after an error that would repeat at once doubles between these: Go's net/http. */
@@ -37,7 +43,7 @@ const PER_CONNECTION_ERRORS =
   /^(ConnectionReset|ConnectionAborted|NotConnected|ECONNRESET|ECONNABORTED|ENOTCONN|EPROTO)$/;
 
 /** Accepts connections one after the other, and does nothing else. */
-export class AcceptLoop<Conn extends { close(): void }> {
+export class AcceptLoop<Conn extends { close(): unknown }> {
   readonly #listener: ConnListener<Conn>;
   readonly #lifecycle: ServerLifecycle;
   readonly #clock: Clock;
@@ -62,12 +68,12 @@ export class AcceptLoop<Conn extends { close(): void }> {
     loadStackSources();
     while (!this.#lifecycle.stopped) {
       if (!this.#events.hasCapacity()) {
-        if (this.#lifecycle.transition("limit reached")) await this.#pause();
+        if (this.#lifecycle.transition("limit reached")) await this.#pause(this.#events.recheckMs);
         continue;
       }
       try {
         const conn = await this.#listener.accept();
-        if (this.#lifecycle.stopped) conn.close(); // it was accepted in the very turn of the stop
+        if (this.#lifecycle.stopped) closeQuietly(conn); // it was accepted in the very turn of the stop
         else this.#events.onConnection(conn);
         this.#backoffMs = 0;
       } catch (error) {
@@ -83,7 +89,11 @@ export class AcceptLoop<Conn extends { close(): void }> {
 
   /** Closes the listener and ends `run()`. The lifecycle has stopped before. */
   stop(): void {
-    this.#listener.close();
+    try {
+      watch(this.#listener.close(), this.#events.onCloseError);
+    } catch (error) {
+      this.#events.onCloseError(error);
+    }
     this.#wake();
   }
 
@@ -101,7 +111,7 @@ export class AcceptLoop<Conn extends { close(): void }> {
       this.#wake = resolve;
       if (delayMs === Infinity) return;
       cancel = this.#clock.after(delayMs, () => {
-        this.#lifecycle.transition("backoff elapsed");
+        if (!this.#lifecycle.transition("backoff elapsed")) this.#lifecycle.transition("slot released");
         resolve();
       });
     });

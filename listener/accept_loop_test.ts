@@ -18,6 +18,7 @@ function acceptLoop() {
       world.errors.push(error);
       world.onError();
     },
+    onCloseError: (error) => world.errors.push(error),
   });
   const ended = loop.run();
   const stop = () => {

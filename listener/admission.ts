@@ -1,4 +1,5 @@
 import type { ChatConn } from "../chat/options.ts";
+import { formatIp, isMapped, parseIp } from "./ip.ts";
 
 /** Counts the connections of each address, and all of them. Connections that are handshaking count. */
 export class Admission {
@@ -15,6 +16,11 @@ export class Admission {
   /** Whether no more connections may be accepted. */
   get full(): boolean {
     return this.#slots >= this.#maxConnections;
+  }
+
+  /** Whether there is one connection too many already: another was closed for it, and has not ended yet. */
+  get exceeded(): boolean {
+    return this.#slots > this.#maxConnections;
   }
 
   /** Counts a connection. Returns `false`, and counts nothing, when its address is at the limit. */
@@ -46,8 +52,16 @@ export class Admission {
 /** The address of connections that have none, or none yet: counted in total only. */
 export const NO_ADDRESS = "";
 
-/** Returns the peer's address without its port. */
+/** Returns what a connection counts for: the peer's IPv4 address, or its IPv6 network. */
 export function addressOf(conn: ChatConn): string {
   const { hostname } = (conn.remoteAddr ?? {}) as { hostname?: unknown };
-  return typeof hostname === "string" ? hostname : NO_ADDRESS;
+  return typeof hostname === "string" ? networkOf(hostname) : NO_ADDRESS;
+}
+
+/** IPv6 addresses count by /64: a host usually has all of it. A mapped address is one of IPv4 (RFC 4291, 2.5.5.2). */
+function networkOf(hostname: string): string {
+  if (!hostname.includes(":")) return hostname;
+  const bytes = parseIp(hostname.split("%", 1)[0]!);
+  if (bytes === null) return hostname;
+  return isMapped(bytes) ? formatIp(bytes.subarray(12)) : `${formatIp(bytes.fill(0, 8))}/64`;
 }

@@ -38,9 +38,14 @@ Deno.test("Admission moves a slot to the address that a handshake revealed, or r
   assertEquals(admission.moveSlot("a", "a"), true); // a handshake that revealed nothing new
 });
 
-Deno.test("addressOf() returns the hostname, and no address for what has none", () => {
+Deno.test("addressOf() returns the IPv4 address or the IPv6 network, and no address for what has none", () => {
   const conn = new FakeConn("192.0.2.7");
   assertEquals(addressOf(conn), "192.0.2.7");
+  assertEquals(addressOf(new FakeConn("::ffff:192.0.2.7")), "192.0.2.7");
+  assertEquals(addressOf(new FakeConn("2001:db8:1:2:3:4:5:6")), "2001:db8:1:2::/64");
+  assertEquals(addressOf(new FakeConn("2001:db8:1:2:ffff::")), "2001:db8:1:2::/64");
+  assertEquals(addressOf(new FakeConn("fe80::1%2")), "fe80::/64");
+  assertEquals(addressOf(new FakeConn("a:name")), "a:name");
   for (const remoteAddr of [undefined, null, {}, { transport: "unix", path: "/x" }, { hostname: 5 }]) {
     assertEquals(addressOf(Object.assign(new FakeConn(), { remoteAddr })), NO_ADDRESS);
   }

@@ -10,21 +10,31 @@
 
 import { type Clock, systemClock } from "../chat/clock.ts";
 import { errorChannel } from "../chat/diagnostics.ts";
+import { errorLog, formatPeer } from "../chat/error_log.ts";
 import type { ChatConn } from "../chat/options.ts";
+import { watch } from "../chat/watch.ts";
+import { ServerFullError, ShutdownError } from "../core/errors.ts";
 import { AcceptLoop, type ConnListener } from "./accept_loop.ts";
 import { addressOf, Admission, NO_ADDRESS } from "./admission.ts";
 import { Counters } from "./counters.ts";
 import { type Handshake, Handshakes } from "./handshake.ts";
+import { IdleOrder } from "./idle_order.ts";
 import { closeQuietly, Rejections } from "./rejection.ts";
 import { ServerLifecycle } from "./server_state.ts";
-import type { ChatServer, ConnServerOptions, Servable, ServerStats } from "./types.ts";
+import type { ChatServer, ConnServerOptions, Servable, ServeErrorInfo, ServerStats, ShutdownResult } from "./types.ts";
+
+/** How soon a full server checks again whether a chat is idle; no event reports that. */
+const FULL_RECHECK_MS = 1_000;
+
+/** Chats that a server has run: none may run twice. */
+const servedChats = new WeakSet<Servable>();
 
 /** A server on any listener. */
 export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #listener: ConnListener<Conn>;
   readonly #accept: (conn: Conn) => Servable;
   readonly #drainTimeoutMs: number;
-  readonly #onError: (error: unknown) => void;
+  readonly #onError: NonNullable<ConnServerOptions["onError"]>;
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
 
@@ -35,6 +45,9 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   readonly #counters = new Counters();
   readonly #handshakes: Handshakes<Conn> | null;
   readonly #chats = new Map<Servable, string>(); // with the peer's address
+  readonly #idleOrder: IdleOrder | null; // null: a full server waits
+  readonly #maxConnections: number;
+  #cut = 0; // chats closed at the deadline
   #onEnded: () => void = () => {}; // a chat or handshake ended
   #cancelDeadline: () => void = () => {};
   #resolveFinished!: () => void;
@@ -55,16 +68,20 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#listener = listener;
     this.#accept = accept;
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
-    this.#onError = options.onError ?? ((error) => console.error("Cannot serve a connection:", error));
+    this.#onError = options.onError ?? printError;
     this.#clock = options.clock ?? systemClock;
     this.#signal = options.signal;
-    this.#admission = new Admission(options.maxConnections ?? Infinity, options.maxConnectionsPerAddress ?? Infinity);
+    this.#maxConnections = options.maxConnections ?? Infinity;
+    this.#idleOrder = options.whenFull === "closeOldestIdle" ? new IdleOrder() : null;
+    this.#admission = new Admission(this.#maxConnections, options.maxConnectionsPerAddress ?? Infinity);
     this.#handshakes = handshake === undefined ? null : new Handshakes(handshake, this.#clock);
-    this.#rejections = new Rejections(options.refusal ?? "", this.#clock);
+    this.#rejections = new Rejections(options.refusal ?? "", this.#maxConnections, this.#clock);
     this.#acceptLoop = new AcceptLoop(listener, this.#lifecycle, this.#clock, {
-      hasCapacity: () => !this.#admission.full,
+      hasCapacity: () => this.#hasCapacity(),
+      ...(this.#idleOrder === null ? {} : { recheckMs: FULL_RECHECK_MS }),
       onConnection: (conn) => this.#accepted(conn),
-      onError: (error) => this.#report(error),
+      onError: (error) => this.report(error, "accept"),
+      onCloseError: (error) => this.report(error, "listen"),
     });
     this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
     this.#signal?.addEventListener("abort", this.#abort);
@@ -81,7 +98,7 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 
   get stats(): ServerStats {
-    return this.#counters.snapshot(this.#chats.keys());
+    return this.#counters.snapshot(this.#chats.keys(), this.#handshakes?.files ?? 0);
   }
 
   ref(): void {
@@ -92,13 +109,30 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#listener.unref();
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.shutdown();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
   }
 
   // ------------------------------------------------- a connection comes in
 
+  #hasCapacity(): boolean {
+    if (!this.#admission.full) return true;
+    if (this.#idleOrder === null || this.#admission.exceeded) return false;
+    return (this.#handshakes?.closable ?? 0) > 0 || this.#idleOrder.oldest() !== undefined;
+  }
+
+  /** Closes the oldest handshake or the chat that is idle longest, whichever kind there is more of. */
+  #makeRoom(idleOrder: IdleOrder): void {
+    const error = new ServerFullError(this.#maxConnections);
+    const handshakes = this.#handshakes?.closable ?? 0;
+    const chat = handshakes > this.#chats.size ? undefined : idleOrder.oldest();
+    if (chat === undefined) return this.#handshakes?.closeOldest(error);
+    idleOrder.delete(chat);
+    chat.close(error);
+  }
+
   #accepted(conn: Conn): void {
+    if (this.#idleOrder !== null && this.#admission.full) this.#makeRoom(this.#idleOrder);
     const handshakes = this.#handshakes;
     const address = handshakes?.revealsAddress ? NO_ADDRESS : addressOf(conn);
     if (!this.#admission.acquireSlot(address)) this.#reject(conn, handshakes === null);
@@ -109,8 +143,10 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   /** Closes a connection above a limit. Before its handshake the peer would not understand a refusal. */
   #reject(conn: Conn, handshakeDone: boolean): void {
     this.#counters.count("refused");
-    if (handshakeDone) this.#rejections.reject(conn);
-    else closeQuietly(conn);
+    const ended = handshakeDone ? this.#rejections.reject(conn) : this.#handshakes?.reject(conn);
+    if (ended === undefined) return;
+    this.#admission.acquireSlot(NO_ADDRESS); // it holds a file
+    void ended.then(() => this.#releaseSlot(NO_ADDRESS));
   }
 
   async #shakeHands(conn: Conn, address: string, handshakes: Handshakes<Conn>): Promise<void> {
@@ -135,9 +171,13 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 
   #handshakeFailed(conn: Conn, address: string, failure: unknown): void {
-    closeQuietly(conn);
-    this.#releaseSlot(address);
-    if (!this.#lifecycle.stopped) this.#report(failure);
+    const { remoteAddr } = conn;
+    const free = this.#handshakes?.whenFree(conn);
+    if (free === undefined) {
+      closeQuietly(conn);
+      this.#releaseSlot(address);
+    } else void free.then(() => this.#releaseSlot(address));
+    if (!this.#lifecycle.stopped) this.report(failure, "handshake", remoteAddr);
   }
 
   #startChat(conn: Conn, address: string): void {
@@ -145,21 +185,28 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     let ended: Promise<void>;
     try {
       chat = this.#accept(conn);
+      if (servedChats.has(chat)) {
+        throw new TypeError("Cannot serve: accept returned the chat of another connection, expected a new one");
+      }
+      servedChats.add(chat);
       ended = chat.run();
     } catch (error) {
+      const { remoteAddr } = conn;
       closeQuietly(conn);
       this.#releaseSlot(address);
-      return this.#report(error);
+      return this.report(error, "chat", remoteAddr);
     }
     this.#counters.count("accepted");
     this.#chats.set(chat, address);
-    ended.catch((error) => this.#report(error)).then(() => this.#chatEnded(chat));
+    this.#idleOrder?.add(chat);
+    ended.catch((error) => this.report(error, "chat", conn.remoteAddr)).then(() => this.#chatEnded(chat));
   }
 
   #chatEnded(chat: Servable): void {
     const address = this.#chats.get(chat);
     if (address === undefined) return; // it was abandoned
     this.#chats.delete(chat);
+    this.#idleOrder?.delete(chat);
     this.#counters.chatEnded(chat);
     this.#releaseSlot(address);
     this.#onEnded();
@@ -170,30 +217,38 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#acceptLoop.resume();
   }
 
-  #report(error: unknown): void {
+  /** Counts an error and calls `onError`. Never throws. */
+  report(error: unknown, phase: ServeErrorInfo["phase"], remoteAddr?: unknown): void {
     this.#counters.count("acceptErrors");
     if (errorChannel.hasSubscribers) errorChannel.publish({ server: this, error });
+    const failed = (second: unknown) => errorLog.report("Uncaught in onError", second);
     try {
-      this.#onError(error);
+      watch(this.#onError(error, { remoteAddr, phase }), failed);
     } catch (second) {
-      console.error("Uncaught in onError:", second);
+      failed(second);
     }
   }
 
   // ---------------------------------------------------- a server shuts down
 
-  shutdown(): Promise<void> {
-    if (!this.#stop()) return this.finished;
-    for (const chat of this.#chats.keys()) chat.closeWhenDone();
-    if (this.#chats.size > 0) {
-      this.#cancelDeadline = this.#clock.after(this.#drainTimeoutMs, () => this.#closeChats());
+  async shutdown(): Promise<ShutdownResult> {
+    if (this.#stop()) {
+      for (const chat of this.#chats.keys()) {
+        if (chat.serverStopping === undefined) chat.closeWhenDone();
+        else chat.serverStopping();
+      }
+      if (this.#chats.size > 0) {
+        const error = new ShutdownError(this.#drainTimeoutMs);
+        this.#cancelDeadline = this.#clock.after(this.#drainTimeoutMs, () => this.#closeChats(error));
+      }
     }
-    return this.finished;
+    await this.finished;
+    return { cut: this.#cut };
   }
 
   readonly #abort = () => {
     this.#stop();
-    this.#closeChats();
+    this.#closeChats(new ShutdownError(0, { cause: this.#signal?.reason }));
   };
 
   /** Stops accepting, and closes what has no chat. Returns whether the server was not stopped before. */
@@ -206,14 +261,16 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
   }
 
   /** Closes the chats at once. Those without a pending hook end in this turn. */
-  #closeChats(): void {
+  #closeChats(error: ShutdownError): void {
     this.#cancelDeadline();
-    for (const chat of this.#chats.keys()) chat.close();
-    this.#cancelDeadline = this.#clock.after(0, () => this.#abandonChats());
+    this.#cut += this.#chats.size;
+    for (const chat of this.#chats.keys()) chat.close(error);
+    this.#cancelDeadline = this.#clock.after(0, () => this.#abandonChats(error));
   }
 
   /** Waits no longer for hooks that are still pending. */
-  #abandonChats(): void {
+  #abandonChats(error: ShutdownError): void {
+    for (const chat of this.#chats.keys()) this.#counters.chatEnded(chat, error);
     this.#chats.clear();
     this.#onEnded();
   }
@@ -233,4 +290,8 @@ export class ConnServer<Conn extends ChatConn> implements ChatServer {
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#resolveFinished();
   }
+}
+
+function printError(error: unknown, { remoteAddr }: ServeErrorInfo): void {
+  errorLog.report(`Cannot serve a connection${formatPeer(remoteAddr)}`, error);
 }

@@ -9,6 +9,7 @@ import {
   stuckChat,
   systemError,
 } from "../tests/listener_fakes.ts";
+import { ServerFullError, ShutdownError } from "../core/errors.ts";
 import { flushMicrotasks } from "../tests/recorder.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { ChatServer } from "./types.ts";
@@ -87,7 +88,7 @@ Deno.test("ConnServer at maxConnectionsPerAddress sends the refusal, and accepts
 Deno.test("ConnServer counts the address that a handshake reveals, not the one before", async () => {
   const handshake = new FakeHandshake(true);
   const options = { maxConnections: 2, maxConnectionsPerAddress: 1, refusal: "no" };
-  const { listener, chats, server } = fakeServer(options, undefined, handshake);
+  const { listener, clock, chats, server } = fakeServer(options, undefined, handshake);
   const conns = [1, 2, 3].map(() => new FakeConn("proxy"));
   listener.offer(...conns);
   await flushMicrotasks();
@@ -98,6 +99,9 @@ Deno.test("ConnServer counts the address that a handshake reveals, not the one b
     handshake.pending[at]!.resolve();
     await flushMicrotasks();
   }
+  assertEquals(counts(), { handshakes: 2, chats: 1, refused: 1 });
+  clock.advance(2_000); // the rejected peer does not end its side
+  await flushMicrotasks();
   assertEquals(counts(), { handshakes: 3, chats: 1, refused: 1 }); // the slot of the second is released
   assertEquals(conns.map(({ written }) => written), ["", "no", ""]);
   const finished = server.shutdown();
@@ -159,19 +163,24 @@ Deno.test("ConnServer survives a chat whose run() rejects, and an onError that t
     assertEquals(server.connections, 0);
     await server.shutdown();
   });
-  assertEquals(printed, [["Uncaught in onError:", boom]]);
+  assertEquals(printed, [["Uncaught in onError: Error: boom"]]);
 });
 
-Deno.test("ConnServer without onError reports to console.error", async () => {
+Deno.test("ConnServer without onError prints one line with the peer's address, and no stack", async () => {
   const reset = systemError("ConnectionReset", "ECONNRESET");
   const printed = await captureErrors(async () => {
     const listener = new FakeListener();
-    const server = new ConnServer(listener, {}, () => new FakeChat());
-    listener.offer(reset);
+    const server = new ConnServer(listener, {}, () => {
+      throw new Error("no\nchat");
+    });
+    listener.offer(reset, Object.assign(new FakeConn(), { remoteAddr: { hostname: "2001:db8::1", port: 5 } }));
     await flushMicrotasks();
     await server.shutdown();
   });
-  assertEquals(printed, [["Cannot serve a connection:", reset]]);
+  assertEquals(printed, [
+    ["Cannot serve a connection: ConnectionReset: ECONNRESET"],
+    ["Cannot serve a connection [2001:db8::1]:5: Error: no chat"],
+  ]);
 });
 
 Deno.test("ConnServer.stats counts chats that are open and chats that have ended", async () => {
@@ -180,7 +189,15 @@ Deno.test("ConnServer.stats counts chats that are open and chats that have ended
   await flushMicrotasks();
   const counts = [{ bytesReceived: 1, bytesSent: 10, framesReceived: 100 }, {}, { bytesReceived: 2 }];
   counts.forEach((count, i) => Object.assign(chats[i]!, count));
-  const expected = { accepted: 3, refused: 0, acceptErrors: 1, bytesReceived: 3, bytesSent: 10, framesReceived: 100 };
+  const expected = {
+    accepted: 3,
+    refused: 0,
+    handshaking: 0,
+    acceptErrors: 1,
+    bytesReceived: 3,
+    bytesSent: 10,
+    framesReceived: 100,
+  };
   assertEquals(server.stats, { ...expected, open: 3, closes: {} });
   Object.assign(chats[1]!, { closeReason: systemError("BrokenPipe", "EPIPE") });
   chats[0]!.ended.resolve();
@@ -217,14 +234,213 @@ Deno.test("ConnServer.shutdown() closes chats at the deadline, and abandons thos
   const { listener, clock, chats, server } = fakeServer({ drainTimeoutMs: 1_000 }, stuckChat);
   listener.offer(new FakeConn());
   await flushMicrotasks();
-  const finished = server.shutdown();
+  Object.assign(chats[0]!, { framesReceived: 7 });
+  const shutdown = server.shutdown();
   clock.advance(999);
   assertEquals(chats[0]!.calls, ["closeWhenDone"]);
   clock.advance(1);
   assertEquals(chats[0]!.calls, ["closeWhenDone", "close"]);
+  assertEquals(String(chats[0]!.closeReason), String(new ShutdownError(1_000)));
   clock.advance(0);
-  await finished;
+  assertEquals(await shutdown, { cut: 1 });
+  const { framesReceived, closes } = server.stats;
+  assertEquals({ timers: clock.pending, framesReceived, closes }, {
+    timers: 0,
+    framesReceived: 7,
+    closes: { ShutdownError: 1 },
+  });
+  assertEquals(await server.shutdown(), { cut: 1 });
+});
+
+Deno.test("ConnServer counts a chat that is cut and ends at once as a ShutdownError", async () => {
+  const { listener, clock, chats, server } = fakeServer({ drainTimeoutMs: 1_000 }, stuckChat);
+  listener.offer(new FakeConn(), new FakeConn());
+  await flushMicrotasks();
+  const shutdown = server.shutdown();
+  chats[0]!.ended.resolve();
+  await flushMicrotasks();
+  clock.advance(1_000);
+  chats[1]!.ended.resolve();
+  assertEquals(await shutdown, { cut: 1 });
+  assertEquals(server.stats.closes, { done: 1, ShutdownError: 1 });
+});
+
+// ------------------------------------------------------------------------------------------------------------- errors
+
+Deno.test("ConnServer calls onError with the peer's address and the phase", async () => {
+  const handshake = new FakeHandshake();
+  let calls = 0;
+  const makeChat = () => {
+    if (calls++ === 0) throw new Error("no chat");
+    return new FakeChat();
+  };
+  const { listener, chats, infos, server } = fakeServer({}, makeChat, handshake);
+  const conns = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map((hostname) => new FakeConn(hostname));
+  listener.offer(systemError("ConnectionReset", "ECONNRESET"), ...conns);
+  await flushMicrotasks();
+  handshake.pending[0]!.reject(new Error("no handshake"));
+  handshake.pending[1]!.resolve();
+  await flushMicrotasks();
+  handshake.pending[2]!.resolve();
+  await flushMicrotasks();
+  chats[0]!.ended.reject(new Error("a bug"));
+  await server.shutdown();
+  assertEquals(infos, [
+    { remoteAddr: undefined, phase: "accept" },
+    { remoteAddr: { hostname: "192.0.2.1" }, phase: "handshake" },
+    { remoteAddr: { hostname: "192.0.2.2" }, phase: "chat" },
+    { remoteAddr: { hostname: "192.0.2.3" }, phase: "chat" },
+  ]);
+});
+
+Deno.test("ConnServer prints the rejection of an async onError, and goes on", async () => {
+  const printed = await captureErrors(async () => {
+    const onError = () => Promise.reject(new Error("boom"));
+    const { listener, chats, server } = fakeServer({ onError });
+    listener.offer(systemError("ConnectionReset", "ECONNRESET"), new FakeConn());
+    await flushMicrotasks();
+    assertEquals(chats.length, 1);
+    await server.shutdown();
+  });
+  assertEquals(printed, [["Uncaught in onError: Error: boom"]]);
+});
+
+Deno.test("ConnServer goes on when nothing can be printed", async () => {
+  const original = console.error;
+  console.error = () => {
+    throw new Error("No space left on device");
+  };
+  try {
+    const listener = new FakeListener();
+    const server = new ConnServer(listener, {}, () => new FakeChat());
+    listener.offer(systemError("ConnectionReset", "ECONNRESET"), new FakeConn());
+    await flushMicrotasks();
+    assertEquals(server.connections, 1);
+    await server.shutdown();
+  } finally {
+    console.error = original;
+  }
+});
+
+Deno.test("ConnServer survives connections and listeners whose close() rejects", async () => {
+  const boom = new Error("boom");
+  const { listener, errors, infos, server } = fakeServer({ maxConnectionsPerAddress: 1 });
+  listener.close = () => Promise.reject(boom);
+  const rejected = Object.assign(new FakeConn(), { close: () => Promise.reject(boom) });
+  listener.offer(new FakeConn(), rejected);
+  await flushMicrotasks();
+  assertEquals(server.stats.refused, 1);
+  const shutdown = server.shutdown();
+  listener.offer(new FakeConn()); // ends the pending accept, as close() would
+  await shutdown;
+  await flushMicrotasks();
+  assertEquals({ errors, phases: infos.map(({ phase }) => phase) }, { errors: [boom], phases: ["listen"] });
+});
+
+Deno.test("ConnServer closes a connection for which accept returns the chat of another", async () => {
+  const chat = new FakeChat();
+  const { listener, errors, server } = fakeServer({}, () => chat);
+  const conns = [new FakeConn(), new FakeConn()];
+  listener.offer(...conns);
+  await flushMicrotasks();
+  assertEquals(errors.map(String), [
+    "TypeError: Cannot serve: accept returned the chat of another connection, expected a new one",
+  ]);
+  assertEquals({ closed: conns.map(({ closed }) => closed), open: server.connections, calls: chat.calls }, {
+    closed: [false, true],
+    open: 1,
+    calls: [],
+  });
+  chat.ended.resolve();
+  await flushMicrotasks();
+  const third = new FakeConn();
+  listener.offer(third);
+  await flushMicrotasks();
+  assertEquals({ errors: errors.length, closed: third.closed }, { errors: 2, closed: true });
+  await server.shutdown();
+});
+
+// --------------------------------------------------------------------------------------------------- a server is full
+
+const evicting = { maxConnections: 2, whenFull: "closeOldestIdle" } as const;
+
+Deno.test("ConnServer that is full closes the chat that is idle longest", async () => {
+  const { listener, chats, server } = fakeServer(evicting);
+  listener.offer(new FakeConn(), new FakeConn());
+  await flushMicrotasks();
+  chats[0]!.framesReceived++; // more recently active than the other
+  listener.offer(new FakeConn());
+  await flushMicrotasks();
+  assertEquals(chats.map(({ calls }) => calls), [[], ["close"], []]);
+  assertEquals(String(chats[1]!.closeReason), String(new ServerFullError(2)));
+  assertEquals({ open: server.connections, closes: server.stats.closes }, { open: 2, closes: { ServerFullError: 1 } });
+  await server.shutdown();
+});
+
+Deno.test("ConnServer that is full of busy chats accepts once one is idle", async () => {
+  const { listener, clock, chats, server } = fakeServer(evicting, () => Object.assign(new FakeChat(), { busy: true }));
+  listener.offer(new FakeConn(), new FakeConn(), new FakeConn());
+  await flushMicrotasks();
+  assertEquals({ chats: chats.length, accepts: listener.accepts }, { chats: 2, accepts: 2 });
+  chats[1]!.busy = false;
+  clock.advance(1_000);
+  await flushMicrotasks();
+  assertEquals(chats.map(({ calls }) => calls), [[], ["close"], []]);
+  await server.shutdown();
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("ConnServer that is full closes one chat at a time, and waits until it has ended", async () => {
+  const { listener, clock, chats, server } = fakeServer(evicting, stuckChat);
+  listener.offer(new FakeConn(), new FakeConn(), new FakeConn(), new FakeConn());
+  await flushMicrotasks();
+  clock.advance(1_000);
+  await flushMicrotasks();
+  assertEquals(chats.map(({ calls }) => calls), [["close"], [], []]);
+  chats[0]!.ended.resolve();
+  await flushMicrotasks();
+  assertEquals(chats.map(({ calls }) => calls), [["close"], ["close"], [], []]);
+  for (const { ended } of chats) ended.resolve();
+  await server.shutdown();
+});
+
+Deno.test("ConnServer that is full closes the oldest handshake when there are more of them", async () => {
+  const handshake = new FakeHandshake();
+  const { listener, chats, errors, infos, server } = fakeServer(
+    { ...evicting, maxConnections: 3 },
+    undefined,
+    handshake,
+  );
+  const conns = ["a", "b", "c", "d"].map((hostname) => new FakeConn(hostname));
+  listener.offer(conns[0]!);
+  await flushMicrotasks();
+  handshake.pending[0]!.resolve();
+  await flushMicrotasks();
+  listener.offer(conns[1]!, conns[2]!, conns[3]!);
+  await flushMicrotasks();
+  assertEquals(conns.map(({ closed }) => closed), [false, true, false, false]);
+  handshake.pending[1]!.reject(new Error("closed"));
+  await flushMicrotasks();
+  assertEquals({ chats: chats.length, errors: errors.map(String), infos }, {
+    chats: 1,
+    errors: [String(new ServerFullError(3))],
+    infos: [{ remoteAddr: { hostname: "b" }, phase: "handshake" }],
+  });
+  const shutdown = server.shutdown();
+  for (const at of [2, 3]) handshake.pending[at]!.reject(new Error("closed"));
+  await shutdown;
+});
+
+Deno.test("ConnServer counts connections that are being rejected towards maxConnections", async () => {
+  const limits = { maxConnections: 2, maxConnectionsPerAddress: 1, refusal: "no" };
+  const { listener, clock, chats, server } = fakeServer(limits);
+  listener.offer(new FakeConn("a"), new FakeConn("a"), new FakeConn("b"));
+  await flushMicrotasks();
+  assertEquals({ chats: chats.length, accepts: listener.accepts }, { chats: 1, accepts: 2 });
+  clock.advance(2_000); // the rejected peer does not end its side
+  await flushMicrotasks();
+  assertEquals(chats.length, 2);
+  await server.shutdown();
 });
 
 Deno.test("ConnServer closes everything at once when its signal is aborted, before or later", async () => {
@@ -255,7 +471,10 @@ Deno.test("ConnServer whose signal is aborted during shutdown() closes the drain
   assertEquals(chats[0]!.calls, ["closeWhenDone", "close"]);
   chats[0]!.ended.resolve();
   await finished;
-  assertEquals({ timers: clock.pending, closes: server.stats.closes }, { timers: 0, closes: { done: 1 } });
+  assertEquals({ timers: clock.pending, closes: server.stats.closes }, {
+    timers: 0,
+    closes: { ShutdownError: 1 },
+  });
 });
 
 Deno.test("ConnServer.shutdown() ends a backoff", async () => {

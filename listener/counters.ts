@@ -6,6 +6,7 @@ export class Counters {
     accepted: 0,
     refused: 0,
     open: 0,
+    handshaking: 0,
     acceptErrors: 0,
     bytesReceived: 0,
     bytesSent: 0,
@@ -18,16 +19,16 @@ export class Counters {
     this.#total[event]++;
   }
 
-  /** Counts a chat that has ended. */
-  chatEnded(chat: Servable): void {
+  /** Counts a chat that has ended, or was abandoned for a reason. */
+  chatEnded(chat: Servable, abandoned?: Error): void {
     addCounts(this.#total, chat);
-    const reason = chat.closeReason?.name ?? "done";
+    const reason = (chat.closeReason ?? abandoned)?.name ?? "done";
     this.#total.closes[reason] = (this.#total.closes[reason] ?? 0) + 1;
   }
 
-  /** Returns a copy, with the chats that are open. */
-  snapshot(open: Iterable<Servable>): ServerStats {
-    const stats = { ...this.#total, closes: { ...this.#total.closes } };
+  /** Returns a copy, with the chats and handshakes that are open. */
+  snapshot(open: Iterable<Servable>, handshaking: number): ServerStats {
+    const stats = { ...this.#total, handshaking, closes: { ...this.#total.closes } };
     for (const chat of open) {
       stats.open++;
       addCounts(stats, chat);

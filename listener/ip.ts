@@ -50,7 +50,8 @@ export function isInBlock(address: Uint8Array, { bytes, prefixLength }: IpBlock)
   return true;
 }
 
-function isMapped(address: Uint8Array): boolean {
+/** Whether an address is one of IPv4 written as IPv6: `::ffff:192.0.2.1`. */
+export function isMapped(address: Uint8Array): boolean {
   return address.length === 16 && address.subarray(0, 12).join() === "0,0,0,0,0,0,0,0,0,0,255,255";
 }
 

@@ -8,7 +8,7 @@ Deno.test("Rejections send the refusal despite unread input, and end when the pe
   const clock = new FakeClock();
   const [conn, peer] = memoryPair();
   await peer.send("unread\r\n");
-  new Rejections("421 Too many\r\n", clock).reject(conn);
+  new Rejections("421 Too many\r\n", Infinity, clock).reject(conn);
   assertEquals(await peer.receiveText(), "421 Too many\r\n");
   assertEquals(conn.calls.close, 0); // it lingers: closing with input unread would reset the connection
   await peer.send("more\r\n");
@@ -20,7 +20,7 @@ Deno.test("Rejections send the refusal despite unread input, and end when the pe
 Deno.test("Rejections close a peer that does not end within two seconds", async () => {
   const clock = new FakeClock();
   const conn = new FakeConn();
-  new Rejections(new TextEncoder().encode("no"), clock).reject(conn);
+  new Rejections(new TextEncoder().encode("no"), Infinity, clock).reject(conn);
   await flushMicrotasks();
   clock.advance(1_999);
   assertEquals({ written: conn.written, closed: conn.closed }, { written: "no", closed: false });
@@ -31,7 +31,7 @@ Deno.test("Rejections close a peer that does not end within two seconds", async 
 Deno.test("Rejections close a peer that does not read within two seconds", async () => {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ capacity: 1 });
-  new Rejections("no", clock).reject(conn);
+  new Rejections("no", Infinity, clock).reject(conn);
   await flushMicrotasks();
   clock.advance(1_900);
   assertEquals(conn.calls.close, 0);
@@ -43,7 +43,7 @@ Deno.test("Rejections close a peer that does not read within two seconds", async
 
 Deno.test("Rejections without a refusal close at once, also a connection that is closed already", () => {
   const clock = new FakeClock();
-  const rejections = new Rejections("", clock);
+  const rejections = new Rejections("", Infinity, clock);
   const conn = new FakeConn();
   rejections.reject(conn);
   rejections.reject(conn);
@@ -56,7 +56,7 @@ Deno.test("Rejections without a refusal close at once, also a connection that is
 
 Deno.test("Rejections are 100 at a time; further connections are closed without a refusal", async () => {
   const clock = new FakeClock();
-  const rejections = new Rejections("no", clock);
+  const rejections = new Rejections("no", Infinity, clock);
   const conns = Array.from({ length: 102 }, () => new FakeConn());
   for (const conn of conns.slice(0, 101)) rejections.reject(conn);
   await flushMicrotasks();

@@ -4,10 +4,13 @@
  * @module
  */
 
+import { watch } from "../chat/watch.ts";
 import type { ChatServer, ConnServerOptions, Servable } from "./types.ts";
 import type { ConnListener } from "./accept_loop.ts";
 import { ConnServer } from "./conn_server.ts";
 import type { Handshake } from "./handshake.ts";
+import { listenTcp } from "./loopback.ts";
+import { closeQuietly } from "./rejection.ts";
 import { listenUnix } from "./unix.ts";
 import { type ProxyProtocolOptions, readProxyHeader } from "./proxy_protocol.ts";
 
@@ -17,12 +20,13 @@ export interface ServeOptions extends ConnServerOptions {
   port?: number;
   /**
    * The file of a Unix socket to listen on instead; it is removed at the end. A socket left behind by a dead server is
-   * replaced. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
+   * replaced, which needs access to a lock file beside it, `<path>.lock`; that file stays. When another server listens on it, `onError` is called with an `AddrInUse` a moment later, and the server
    * ends.
    */
   path?: string;
   /**
-   * The address to listen on.
+   * The address to listen on. `localhost` is both 127.0.0.1 and ::1, on one port; one that the machine lacks, or that
+   * is not permitted, is left out. `::` is every address, IPv4 included.
    *
    * @default {"0.0.0.0"} every IPv4 address of the machine, as `Deno.listen`
    */
@@ -48,9 +52,9 @@ export interface ServeOptions extends ConnServerOptions {
   /** The private key of the certificate, in PEM. */
   key?: string;
   /**
-   * The time limit of a TLS handshake, in milliseconds. At the limit the connection is closed, and `onError` is called
-   * with a `HandshakeTimeoutError`. (Deno 2.9 frees the socket only when the peer ends or continues it:
-   * denoland/deno#14547.)
+   * The time limit of a TLS handshake, in milliseconds. At the limit `onError` is called with a
+   * `HandshakeTimeoutError`. Deno 2.9 frees the socket only when the peer ends or continues (denoland/deno#14547); until
+   * then it counts for `maxConnections`, `maxConnectionsPerAddress` and `stats.handshaking`.
    *
    * @default {10000} as the `TLSHandshakeTimeout` of Go's net/http
    */
@@ -61,7 +65,7 @@ export interface ServeOptions extends ConnServerOptions {
    * another peer, is closed, and `onError` is called with a `ProxyHeaderError`. Excludes `cert`: a header precedes TLS.
    */
   proxyProtocol?: ProxyProtocolOptions;
-  /** Called once with the address, when the server listens. */
+  /** Called once with the address, when the server listens. A rejection is passed to `onError`. */
   onListen?: (addr: Deno.Addr) => void;
 }
 
@@ -99,17 +103,20 @@ export function serve(options: ServeOptions, accept: (conn: Deno.Conn) => Servab
   checkOptions(options);
   const handshake = handshakeFor(options);
   const listener = listen(options);
-  const { onListen = () => {}, onError = console.error } = options;
+  const { onListen = () => {} } = options;
+  let listening: unknown;
   try {
-    if (listener.ready === undefined) onListen(listener.addr);
+    if (listener.ready === undefined) listening = onListen(listener.addr);
   } catch (error) {
-    listener.close();
+    closeQuietly(listener);
     throw error;
   }
   const server = new ConnServer(listener, options, accept, handshake);
-  listener.ready?.then(() => onListen(listener.addr)).catch((error) => {
-    if (!(error instanceof Deno.errors.BadResource)) onError(error); // else it was closed meanwhile
-    server.shutdown();
+  const onRejected = (error: unknown) => server.report(error, "listen");
+  watch(listening, onRejected);
+  listener.ready?.then(() => watch(onListen(listener.addr), onRejected)).catch((error) => {
+    if (!(error instanceof Deno.errors.BadResource)) server.report(error, "listen"); // else it was closed meanwhile
+    void server.shutdown();
   });
   return server;
 }
@@ -123,9 +130,9 @@ function listen(options: ServeOptions): ConnListener<Deno.Conn> {
     ...(tcpBacklog === undefined ? {} : { tcpBacklog }),
     ...(reusePort ? { reusePort } : {}),
   };
-  if (cert === undefined || key === undefined) return Deno.listen(address);
+  if (cert === undefined || key === undefined) return listenTcp(address, (at) => Deno.listen(at));
   try {
-    return Deno.listenTls({ ...address, cert, key });
+    return listenTcp(address, (at) => Deno.listenTls({ ...at, cert, key }));
   } catch (error) {
     if (!(error instanceof Deno.errors.InvalidData) && !/KeyMismatch/.test(String(error))) throw error;
     throw new TypeError("Cannot serve: cert or key is invalid, expected a certificate and its key in PEM", {
@@ -140,6 +147,7 @@ function handshakeFor({ proxyProtocol, cert, handshakeTimeoutMs }: ServeOptions)
   return {
     name: "TLS handshake",
     timeoutMs: handshakeTimeoutMs ?? 10_000,
+    holdsFile: true,
     run: (conn) => (conn as Deno.TlsConn).handshake(),
   };
 }
@@ -150,6 +158,9 @@ function checkOptions(options: ServeOptions): void {
   checkAtLeast(1, { maxConnections, maxConnectionsPerAddress, handshakeTimeoutMs });
   checkAtLeast(1, { "proxyProtocol.timeoutMs": proxyProtocol?.timeoutMs ?? 1 });
   checkAtLeast(0, { drainTimeoutMs });
+  if (options.whenFull !== undefined && options.whenFull !== "wait" && options.whenFull !== "closeOldestIdle") {
+    throw new TypeError(`Cannot serve: whenFull is "${options.whenFull}", expected "wait" or "closeOldestIdle"`);
+  }
   if ((port === undefined) === (path === undefined)) {
     throw new TypeError(
       `Cannot serve: got ${port === undefined ? "neither port nor path" : "both port and path"}, expected one`,

@@ -3,6 +3,7 @@ import { type Certificate, makeCertificate } from "../tests/certificates.ts";
 import { serveLocally } from "../tests/local_server.ts";
 import { canRun, hasCertificates, hasNet } from "../tests/permissions.ts";
 import { AsyncChat, type ChatConn, HandshakeTimeoutError, serve, type ServeOptions } from "../mod.ts";
+import { until } from "../tests/processes.ts";
 import { FakeClock, memoryPair } from "../testing/mod.ts";
 
 const encoder = new TextEncoder();
@@ -69,6 +70,47 @@ Deno.test({
     assertEquals(await (await nextChat()).end.promise, undefined);
     await server.shutdown();
     assertEquals(server.stats.closes, { done: 1 });
+  },
+});
+
+Deno.test({
+  name: "serve() over TLS counts a timed-out handshake per address until its peer ends",
+  ignore: !hasNet || !hasCertificates,
+  async fn() {
+    using certificate = makeCertificate();
+    const clock = new FakeClock();
+    const options = { clock, handshakeTimeoutMs: 3_000, maxConnectionsPerAddress: 1 };
+    const { server, port, nextError } = serveTls(certificate, options);
+    const silent = await Deno.connect({ hostname: "127.0.0.1", port });
+    await until("it is accepted", () => Promise.resolve(server.stats.handshaking === 1));
+    const failed = nextError();
+    clock.advance(3_000);
+    assertInstanceOf(await failed, HandshakeTimeoutError);
+    assertEquals(server.stats.handshaking, 1);
+    const rejected = await Deno.connect({ hostname: "127.0.0.1", port }); // its file is held as well
+    await until("it is rejected", () => Promise.resolve(server.stats.refused === 1));
+    assertEquals(server.stats.handshaking, 2);
+    silent.close();
+    rejected.close();
+    await until("its file is free", () => Promise.resolve(server.stats.handshaking === 0));
+    assertEquals(await ask(port, [certificate.cert]), ["hello!"]);
+    await server.shutdown();
+  },
+});
+
+Deno.test({
+  name: "serve() over TLS that is shut down does not wait for a timed-out handshake",
+  ignore: !hasNet || !hasCertificates,
+  async fn() {
+    using certificate = makeCertificate();
+    const clock = new FakeClock();
+    const { server, port, nextError } = serveTls(certificate, { clock, handshakeTimeoutMs: 3_000 });
+    using _silent = await Deno.connect({ hostname: "127.0.0.1", port });
+    await until("it is accepted", () => Promise.resolve(server.stats.handshaking === 1));
+    const failed = nextError();
+    clock.advance(3_000);
+    await failed;
+    await server.shutdown();
   },
 });
 

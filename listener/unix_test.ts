@@ -3,6 +3,7 @@ import { AsyncChat, serve, type ServeOptions } from "../mod.ts";
 import { serveGreeter } from "../server.ts";
 import { memoryPair } from "../testing/mod.ts";
 import { canRun, granted } from "../tests/permissions.ts";
+import { deno, denoRun, Lines } from "../tests/processes.ts";
 
 class Echo extends AsyncChat {
   protected override handleConnect() {
@@ -16,7 +17,8 @@ class Echo extends AsyncChat {
 /** Deno allows Unix sockets one by one: the task "test" names this one. */
 const path = `${Deno.cwd()}/.socket`;
 const allowed = Deno.build.os !== "windows" &&
-  granted({ name: "read", path }, { name: "write", path }, { name: "net", host: `unix:${path}` });
+  granted({ name: "read", path }, { name: "write", path }, { name: "net", host: `unix:${path}` }) &&
+  granted({ name: "read", path: `${path}.lock` }, { name: "write", path: `${path}.lock` });
 
 async function ask(): Promise<string> {
   using conn = await Deno.connect({ transport: "unix", path });
@@ -99,6 +101,68 @@ Deno.test({
     Deno.writeTextFileSync(path, "precious");
     assertThrows(() => serve({ path }, accept), Deno.errors.AddrInUse);
     assertEquals(Deno.readTextFileSync(path), "precious");
+    Deno.removeSync(path);
+  },
+});
+
+Deno.test({
+  name: "serve() over a Unix socket that ends leaves the socket of its successor alone",
+  ignore: !allowed,
+  async fn() {
+    const first = serve({ path }, accept);
+    Deno.removeSync(path);
+    using successor = Deno.listen({ transport: "unix", path }); // of another program, which knows no lock
+    const answering = (async () => {
+      using conn = await successor.accept();
+      await conn.write(new TextEncoder().encode("successor"));
+    })();
+    await first.shutdown();
+    assertEquals({ exists: exists(), answer: await ask() }, { exists: true, answer: "successor" });
+    await answering;
+  },
+  sanitizeOps: false, // its pending accept stays:
+  sanitizeResources: false, // Deno removes the successor's file when the first listener is closed
+});
+
+Deno.test({
+  name: "serve() lets one of two servers that start at once replace a stale Unix socket",
+  ignore: !allowed || !canRun("python3"),
+  async fn() {
+    leaveStale();
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => void errors.push(error);
+    const servers = [1, 2].map(() => serve({ path, onError }, accept));
+    await servers[1]!.finished;
+    assertInstanceOf(errors[0], Deno.errors.AddrInUse);
+    assertEquals({ errors: errors.length, answer: await ask() }, { errors: 1, answer: "hello!\n" });
+    await servers[0]!.shutdown();
+    assertEquals(exists(), false);
+    await using again = serve({ path }, accept); // the lock is free
+    assertEquals({ answer: await ask(), addr: again.addr }, { answer: "hello!\n", addr: { transport: "unix", path } });
+  },
+});
+
+Deno.test({
+  name: "serve() without access to the lock listens on a Unix socket, and leaves a stale one alone",
+  ignore: !allowed || !canRun("python3", deno),
+  async fn() {
+    const permissions = [`--allow-read=${path}`, `--allow-write=${path}`, `--allow-net=unix:${path}`];
+    const program = new URL("../tests/reliability/served_unix.ts", import.meta.url);
+    const run = async () => {
+      const child = denoRun(program, permissions, [path], { stdin: "piped" }).spawn();
+      await using lines = new Lines(child.stdout);
+      const line = await lines.next();
+      const existsMeanwhile = exists();
+      await child.stdin.close();
+      await child.stderr.cancel();
+      assertEquals((await child.status).code, 0);
+      return { line, exists: existsMeanwhile };
+    };
+    assertEquals({ ...await run(), after: exists() }, { line: "listening", exists: true, after: false });
+    leaveStale();
+    const problem =
+      `AddrInUse: Cannot listen on a Unix socket: a stale socket is replaced only with access to ${path}.lock`;
+    assertEquals({ ...await run(), after: exists() }, { line: problem, exists: true, after: true });
     Deno.removeSync(path);
   },
 });

@@ -185,8 +185,8 @@ Deno.test("Greeter calls onAnswer with the address, the request and the status",
 
 Deno.test("Greeter answers an unfinished request with 408, and closes an idle connection silently", async () => {
   const cases: [string, number, number[]][] = [
-    ["", 66_000, []],
-    ["GET /a HTTP/1.1\r\nHost: h\r\n\r\n", 66_000, [200]],
+    ["", 83_000, []],
+    ["GET /a HTTP/1.1\r\nHost: h\r\n\r\n", 83_000, [200]],
     ["GET /a HTTP/1.1\r\n", 33_000, [408]],
     ["GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", 33_000, [408]],
   ];
@@ -206,6 +206,98 @@ Deno.test("Greeter answers an unfinished request with 408, and closes an idle co
   }
 });
 
+Deno.test("Greeter keeps an idle connection longer than nginx's 60 s", async () => {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair();
+  const greeter = new Greeter(conn, { clock });
+  const over = greeter.run();
+  for (let passed = 0; passed < 61_000; passed += 1_000) {
+    await flushMicrotasks(10);
+    clock.advance(1_000);
+  }
+  await peer.send("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  assertEquals(statusesIn(await peer.receiveText()), [200]);
+  peer.close();
+  await over;
+});
+
+Deno.test("Greeter answers the first request of a connection that is new when the server shuts down", async () => {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair();
+  const greeter = new Greeter(conn, { clock });
+  const over = greeter.run();
+  await flushMicrotasks();
+  greeter.serverStopping();
+  await flushMicrotasks();
+  await peer.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+  const answer = await peer.receiveText();
+  assertEquals(statusesIn(answer), [200]);
+  assertStringIncludes(answer, "Connection: close\r\n");
+  peer.close();
+  await over;
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("Greeter closes at shutdown after a second without a request, or at once after the first", async () => {
+  for (const requests of ["", "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"]) {
+    const clock = new FakeClock();
+    const [conn, peer] = memoryPair();
+    const greeter = new Greeter(conn, { clock });
+    const over = greeter.run();
+    await peer.send(requests);
+    await flushMicrotasks();
+    greeter.serverStopping();
+    if (requests === "") {
+      clock.advance(999);
+      assertEquals(greeter.state, "open");
+      clock.advance(1);
+    }
+    assertEquals(greeter.state, "closing");
+    peer.close();
+    await over;
+    assertEquals(clock.pending, 0);
+  }
+});
+
+Deno.test("Greeter sends no page to a HEAD request that it rejects", async () => {
+  const cases: [string, number][] = [
+    ["HEAD /x HTTP/1.1\r\n\r\n", 400], // no Host
+    ["\r\nHEAD /x HTTP/1.1\r\n\r\n", 400],
+    ["HEAD /x HTTP/1.1\nHost: h\n\n", 400],
+    ["HEAD /x HTTP/1.1\r\nHost: h\r\n", 400], // ends within the head
+    ["HEAD /x HTTP/9.9\r\nHost: h\r\n\r\n", 505],
+    ["HEAD /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 501],
+    [`HEAD /${"x".repeat(17_000)} HTTP/1.1\r\nHost: h\r\n\r\n`, 414],
+    [`HEAD /x HTTP/1.1\r\nX: ${"x".repeat(17_000)}\r\n\r\n`, 431],
+    ["HEAD /%ff HTTP/1.1\r\nHost: h\r\n\r\n", 400],
+  ];
+  for (const [request, status] of cases) {
+    const answer = await answerTo([request]);
+    assertEquals(
+      { statuses: statusesIn(answer), end: answer.slice(-4) },
+      { statuses: [status], end: "\r\n\r\n" },
+      request,
+    );
+  }
+});
+
+Deno.test("Greeter sends no page to a HEAD request that takes too long", async () => {
+  for (const rest of ["", "Host: h\r\nContent-Length: 9\r\n\r\nabc"]) {
+    const clock = new FakeClock();
+    const [conn, peer] = memoryPair();
+    const over = new Greeter(conn, { clock }).run();
+    await peer.send(`HEAD /x HTTP/1.1\r\n${rest}`);
+    for (let passed = 0; passed < 33_000; passed += 1_000) {
+      await flushMicrotasks(10);
+      clock.advance(1_000);
+    }
+    const answer = await peer.receiveText();
+    assertEquals({ statuses: statusesIn(answer), end: answer.slice(-4) }, { statuses: [408], end: "\r\n\r\n" }, rest);
+    peer.close();
+    await over;
+  }
+});
+
 Deno.test("Greeter closes with a ChatTimeoutError when the client reads nothing", async () => {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ capacity: 10 });
@@ -214,7 +306,7 @@ Deno.test("Greeter closes with a ChatTimeoutError when the client reads nothing"
   await peer.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
   await flushMicrotasks();
   clock.advance(1_000);
-  clock.advance(65_000);
+  clock.advance(83_000);
   await over;
   assertEquals(greeter.closeReason?.name, "ChatTimeoutError");
   peer.close();

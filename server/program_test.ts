@@ -6,6 +6,11 @@ import { deno, denoRun, finish, Lines } from "../tests/processes.ts";
 const ignore = !hasNet || !canRun(deno);
 const program = new URL("../server.ts", import.meta.url);
 
+/** Whether this machine has ::1. */
+function hasIpv6(): boolean {
+  return new Deno.Command(deno, { args: ["eval", 'Deno.listen({ hostname: "::1", port: 0 })'] }).outputSync().success;
+}
+
 const run = (flags: string[], permissions = ["--allow-net"]) => finish(denoRun(program, permissions, flags));
 
 Deno.test({
@@ -30,6 +35,56 @@ Deno.test({
 });
 
 Deno.test({
+  name: "server.ts greets on both loopback addresses by default, and prints IPv6 in brackets",
+  ignore: ignore || !canRun("curl") || !hasIpv6(),
+  async fn() {
+    const cases: [string[], string, string[]][] = [
+      [[], "localhost", ["127.0.0.1", "[::1]"]],
+      [["--hostname", "::1"], "[::1]", ["[::1]"]],
+      [["--hostname", "::"], "[::]", ["127.0.0.1", "[::1]"]],
+    ];
+    for (const [flags, host, reachable] of cases) {
+      const options = { stderr: "inherit" } as const;
+      const child = denoRun(program, ["--allow-net"], ["--port", "0", ...flags], options).spawn();
+      await using lines = new Lines(child.stdout);
+      const line = (await lines.next())!;
+      const port = line.slice(`Serving at http://${host}:`.length, -1);
+      assertEquals(line, `Serving at http://${host}:${port}/`);
+      for (const at of reachable) {
+        const { out } = await finish(
+          new Deno.Command("curl", {
+            args: ["--silent", "--globoff", "--noproxy", "*", `http://${at}:${port}/kongxx`],
+            stdout: "piped",
+            stderr: "piped",
+          }),
+        );
+        assertStringIncludes(out, "Hello kongxx! ", `${host} at ${at}`);
+      }
+      child.kill("SIGTERM");
+      assertEquals((await child.status).code, 0);
+    }
+  },
+});
+
+Deno.test({
+  name: "server.ts serves on 127.0.0.1 when that address alone is permitted",
+  ignore,
+  async fn() {
+    using free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = free.addr;
+    free.close();
+    const child = denoRun(program, [`--allow-net=127.0.0.1:${port}`], ["--port", String(port)]).spawn();
+    await using lines = new Lines(child.stdout);
+    assertEquals(await lines.next(), `Serving at http://localhost:${port}/`);
+    const answer = await fetch(`http://127.0.0.1:${port}/kongxx`);
+    assertStringIncludes(await answer.text(), "Hello kongxx! ");
+    child.kill("SIGTERM");
+    assertEquals(await new Response(child.stderr).text(), "");
+    assertEquals((await child.status).code, 0);
+  },
+});
+
+Deno.test({
   name: "server.ts exits with 1 and one line when the port is in use",
   ignore,
   async fn() {
@@ -49,6 +104,8 @@ Deno.test({
       [["--port"], "Option '--port <value>' argument missing"],
       [["--port", "65536"], '--port is "65536", expected 0 to 65535'],
       [["--port", "http"], '--port is "http", expected 0 to 65535'],
+      [["--max-connections", "0"], '--max-connections is "0", expected 1 to 999999'],
+      [["--max-per-address", "-1"], "Option '--max-per-address' argument is ambiguous"],
       [["8888"], "Unexpected argument '8888'"],
     ];
     for (const [flags, problem] of expected) {
@@ -70,6 +127,16 @@ Deno.test({
     const { code, out, error } = await run(["--help"]);
     assertEquals({ code, error }, { code: 0, error: "" });
     assertMatch(out, /^Greets over HTTP: .*\n\nUsage: deno run --allow-net server\.ts \[options\]\n\n/);
-    for (const flag of ["--port", "--hostname", "--workers", "--verbose", "--help"]) assertStringIncludes(out, flag);
+    for (
+      const flag of [
+        "--port",
+        "--hostname",
+        "--workers",
+        "--max-connections",
+        "--max-per-address",
+        "--verbose",
+        "--help",
+      ]
+    ) assertStringIncludes(out, flag);
   },
 });

@@ -1,6 +1,8 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { exchange } from "../tests/reliability/wire.ts";
 import { canRun, hasNet } from "../tests/permissions.ts";
-import { deno, denoRun, finish, Lines } from "../tests/processes.ts";
+import { serveInWorkers } from "./workers.ts";
+import { deno, denoRun, finish, Lines, until } from "../tests/processes.ts";
 
 // The program with several workers, as it is started by hand.
 const ignore = Deno.build.os !== "linux" || !hasNet || !canRun(deno);
@@ -38,6 +40,25 @@ Deno.test({
     const summary = printed.pop()!;
     assertEquals(printed.filter((line) => / GET \/k[0-9]+ 200$/.test(line)).length, 32);
     assertMatch(summary, /^Served 32 connections \(0 rejected, 0 errors\): 32 frames, .*; ended: 32 done$/);
+  },
+});
+
+Deno.test({
+  name: "serveInWorkers() replaces a worker that closes itself, and reports it in one line",
+  ignore: Deno.build.os !== "linux" || !hasNet,
+  async fn() {
+    const reported: PromiseWithResolvers<string>[] = [1, 2].map(() => Promise.withResolvers());
+    let reports = 0;
+    const log = { onError: (line: string) => reported[reports++]!.resolve(line) };
+    const script = new URL("../tests/closing_worker.ts", import.meta.url);
+    const workers = await serveInWorkers(1, { port: 0, hostname: "127.0.0.1" }, log, script);
+    for (const { promise } of reported) {
+      const ask = () => exchange(workers.addr.port, "close yourself").catch(() => ({ text: "refused" }));
+      await until("a worker answers", async () => (await ask()).text === "closing");
+      assertEquals(await promise, "Worker 1 has stopped: starting another");
+    }
+    workers.shutdown();
+    assertEquals((await workers.finished).accepted, 0);
   },
 });
 

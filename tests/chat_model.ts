@@ -24,7 +24,7 @@ function show(value: unknown): string {
   return value instanceof Error ? String(value) : JSON.stringify(value) ?? String(value);
 }
 
-/** How frames end: with one of `delimiters` (the longest first), after `count` bytes, or never. */
+/** How frames end: with one of `delimiters` (the longest first), after `count` bytes (-1: none), or never. */
 export interface Framing {
   readonly delimiters: readonly string[];
   readonly count: number;
@@ -38,7 +38,6 @@ export class FrameOracle {
   read: number; //         how much of it the chat has
   at = 0; //               how much of it is dispatched or dropped
   ended = false; //        no more will come
-  stale = false; //        unread bytes wait for the next read
   isUnsure = false; //     data may have been dispatched, and was not observed
   frames = 0;
   gathered = ""; //        what takeText() gives
@@ -55,6 +54,8 @@ export class FrameOracle {
   readonly #reads: { end: number; time: number }[] = [];
   #after: Framing | null = null; // in force after a discarded frame
   #frameBytes = 0;
+  #refusedLimit = 0;
+  #isChanged = false; //   the terminator, after the frame had begun
   #found: string | null = null; // the terminator behind the last data
   #foundGone = false; //   its bytes were discarded
   #frameStart = 0;
@@ -71,21 +72,22 @@ export class FrameOracle {
     this.stream = unread;
     this.read = unread.length;
     this.#reads.push({ end: this.read, time: now() });
-    this.#raw = { delimiters: [], count: 0, limit, discards: false };
+    this.#raw = { delimiters: [], count: -1, limit, discards: false };
     this.#isPlain = mode === "plain";
     this.#gathers = mode === "plain" || mode === "gather";
     this.framing = framing;
     this.remaining = framing.count;
+    if (framing.count === 0) this.#found = "";
   }
 
   get isRaw(): boolean {
-    return this.framing.count === 0 && this.framing.delimiters.length === 0;
+    return this.framing.count < 0 && this.framing.delimiters.length === 0;
   }
 
   /** What getTerminator() gives. */
   get terminator(): string | number | null {
     const { delimiters, count } = this.#after ?? this.framing;
-    if (count > 0) return this.#after === null ? this.remaining : count;
+    if (count >= 0) return this.#after === null ? this.remaining : count;
     return delimiters.length > 0 ? delimiters.toSorted().join("|") : null;
   }
 
@@ -101,12 +103,18 @@ export class FrameOracle {
 
   set(framing: Framing): void {
     if (this.discarding && !this.isRaw) this.#after = framing;
-    else this.#begin(framing);
+    else {
+      // A change in a frame that has begun does not restart its clock.
+      const [start, time] = [this.#frameStart, this.#frameTime];
+      const isBegun = !this.isRaw && (this.#isPlain || this.#frameBytes > 0 || this.read > this.at || this.#isChanged);
+      this.#begin(framing);
+      this.#isChanged = isBegun;
+      if (isBegun) [this.#frameStart, this.#frameTime] = [start, time];
+    }
   }
 
   /** The chat has read `count` more bytes, or the end. */
   arrived(count: number | null): void {
-    this.stale = false;
     if (count === null) {
       this.ended = true;
       this.stream = this.stream.slice(0, this.read);
@@ -124,6 +132,7 @@ export class FrameOracle {
     this.#faults.expect(length > 0, "the collector gets data");
     this.#faults.equal(piece, stream.slice(at, at + length), "data is the next of the stream");
     this.#faults.expect(at + length <= read, "data has been read");
+    this.#faults.expect(!this.#isHopeless, "no data comes of a count above the limit");
     this.#faults.expect(!this.discarding, "no data of a discarded frame is dispatched");
     this.#faults.expect(!this.#isFound, "no data comes between the last data and its terminator", piece);
     const end = this.#boundary(stream.length).end;
@@ -148,7 +157,7 @@ export class FrameOracle {
       this.#found = boundary.matched ?? "";
     }
     this.frames++;
-    this.matched = this.framing.count > 0 ? null : this.#found;
+    this.matched = this.framing.count >= 0 ? null : this.#found;
     this.#endFrame();
   }
 
@@ -157,16 +166,20 @@ export class FrameOracle {
     this.isUnsure = false;
     this.#skip();
     const { limit, discards } = this.framing;
-    if (!this.refused) {
+    const isHopeless = this.#isHopeless;
+    if (isHopeless) {
+      this.#faults.equal(this.#frameBytes, 0, "a count above the limit is too long before any data");
+    } else if (!this.refused) {
       const { end } = this.#boundary(this.read);
       if (this.#isPlain) this.#advance(Math.min(limit - this.#frameBytes, end - this.at));
       this.#faults.expect(!this.isRaw && !this.discarding, "only a frame is too long");
       this.#faults.equal(this.#frameBytes, limit, "what fits is dispatched first");
       this.#faults.expect(this.at < end, "a frame of the limit is not too long", this.stream.slice(this.at));
     }
+    const refusedLimit = this.refused ? this.#refusedLimit : limit;
     this.refused = false;
     this.discarding = discards;
-    return { limit, ends: !discards };
+    return { limit: refusedLimit, ends: !discards };
   }
 
   /** discardBuffers(): what was read is gone, but a frame whose terminator had been seen is complete. */
@@ -186,7 +199,7 @@ export class FrameOracle {
   complete(): void {
     this.isUnsure = false;
     this.#skip();
-    if (this.stale || this.discarding) return;
+    if (this.discarding) return;
     const { end, matched } = this.#boundary(this.read);
     const { limit } = this.framing;
     if (this.#isPlain && this.at < end && (this.isRaw || this.#frameBytes + end - this.at <= limit)) {
@@ -198,7 +211,12 @@ export class FrameOracle {
       "each frame that came is dispatched",
       this.stream.slice(end),
     );
-    this.#faults.expect(!this.refused, "a refused frame is reported");
+    this.#faults.expect(!this.refused && !this.#isHopeless, "a refused frame is reported");
+  }
+
+  /** Whether the frame is a count above its limit. */
+  get #isHopeless(): boolean {
+    return !this.discarding && !this.refused && this.framing.count > this.framing.limit;
   }
 
   get #isFound(): boolean {
@@ -210,23 +228,32 @@ export class FrameOracle {
     this.remaining = framing.count;
     this.#frameBytes = 0;
     this.#found = null;
-    this.#foundGone = this.discarding = false;
+    this.#foundGone = this.discarding = this.#isChanged = false;
+    if (framing.count === 0) this.#found = ""; // complete at once
     this.#frameStart = this.at;
     this.#frameTime = this.#now();
   }
 
   #advance(length: number): void {
-    if (this.#gathers) this.#gather(this.stream.slice(this.at, this.at + length));
+    if (this.#gathers) length = this.#gather(this.stream.slice(this.at, this.at + length));
     this.at += length;
     this.#frameBytes += length;
-    if (this.framing.count > 0) this.remaining -= length;
+    if (this.framing.count >= 0) this.remaining -= length;
+    if (this.refused) return; // the rest of the piece is taken back
     const { end, matched } = this.#boundary(this.read);
     if (end === this.at && matched !== null) this.#found = matched;
   }
 
-  #gather(piece: string): void {
-    if (this.gathered.length + piece.length > this.framing.limit) this.refused = true;
-    else this.gathered += piece;
+  /** Collects up to the limit. Returns how much that is. */
+  #gather(piece: string): number {
+    const { limit } = this.framing;
+    const fitting = piece.slice(0, Math.max(0, limit - this.gathered.length));
+    this.gathered += fitting;
+    if (fitting.length < piece.length) {
+      this.refused = true;
+      this.#refusedLimit = limit;
+    }
+    return fitting.length;
   }
 
   /** Passes over what is discarded, as far as it is known where that ends. */
@@ -234,8 +261,8 @@ export class FrameOracle {
     if (!this.discarding) return;
     if (this.#isFound) return this.#endFrame();
     const { end, matched } = this.#boundary(this.read);
-    if (this.framing.count > 0) this.remaining -= end - this.at;
-    if (matched === null && !this.isRaw && this.framing.count === 0) return;
+    if (this.framing.count >= 0) this.remaining -= end - this.at;
+    if (matched === null && !this.isRaw && this.framing.count < 0) return;
     this.at = end;
     if (matched === null) return;
     this.#found = matched;
@@ -244,7 +271,7 @@ export class FrameOracle {
 
   #endFrame(): void {
     if (!this.#foundGone) this.at += this.#found!.length;
-    const keeps = this.framing.count === 0 && this.#after === null;
+    const keeps = this.framing.count < 0 && this.#after === null;
     this.#begin(keeps ? this.framing : this.#after ?? this.#raw);
     this.#after = null;
   }
@@ -253,7 +280,7 @@ export class FrameOracle {
   #boundary(known: number): { end: number; matched: string | null } {
     const { stream } = this;
     const { delimiters, count } = this.framing;
-    if (count > 0) {
+    if (count >= 0) {
       const end = this.at + this.remaining;
       return end <= known ? { end, matched: "" } : { end: known, matched: null };
     }

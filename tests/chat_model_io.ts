@@ -85,6 +85,7 @@ export class TestProducer {
   cancels = 0;
   failed = false;
   readonly error = new Error("producer failed");
+  stream: ReadableStream | null = null;
   readonly kind: ProducerKind;
   item: Item | null = null; // once it is accepted
   #asked: PromiseWithResolvers<Uint8Array<ArrayBuffer> | null> | null = null;
@@ -122,7 +123,7 @@ export class TestProducer {
           }),
         };
       default:
-        return new ReadableStream<Uint8Array>({
+        return this.stream = new ReadableStream<Uint8Array>({
           pull: async (controller) => {
             const piece = await ask();
             if (this.cancels > 0) return;
@@ -171,12 +172,17 @@ export class WatchedConn implements ChatConn {
   errors: unknown[] = [];
   readError: unknown;
   writeError: unknown;
-  writeFailedAt = Infinity;
+  aheadError: unknown; //    of a read that was made while a hook was pending
+  lostAt = Infinity;
   bytesRead = 0;
+  bytesReadAtEnd = 0; //     of our side
   lastReadAt = 0;
   lastWriteAt = 0;
   activity = 0; //           how much has happened
-  beforeRead = () => {}; //  what the test checks
+  ahead: number | null = null; // bytes read ahead that the chat has not taken in
+  isReadingAhead = false;
+  isDetached = false;
+  beforeRead = (_size: number): boolean => false; // what the test checks; whether it is made ahead
   readonly inner: MemoryConn;
   readonly #faults: Faults;
   readonly #input: FrameOracle;
@@ -191,25 +197,39 @@ export class WatchedConn implements ChatConn {
     this.#clock = clock;
   }
 
+  /** Why nothing can be sent any more. */
+  get lostError(): unknown {
+    return this.writeError ?? this.aheadError;
+  }
+
   async read(p: Uint8Array): Promise<number | null> {
     this.activity++;
+    if (this.isDetached) return await this.inner.read(p);
     this.#faults.expect(!this.reading, "one read is pending");
     this.#faults.expect(this.closes === 0 && !this.inputEnded, "nothing is read after the end");
-    this.beforeRead();
+    const isAhead = this.isReadingAhead = this.beforeRead(p.length);
     this.reading = true;
     try {
       const count = await this.inner.read(p);
+      if (this.isDetached) return count;
       this.bytesRead += count ?? 0;
       this.lastReadAt = this.#clock.now();
       this.inputEnded = count === null;
-      this.#input.arrived(count);
+      if (isAhead && count !== null) this.ahead = count;
+      else this.#input.arrived(count);
       return count;
     } catch (error) {
-      if (this.closes === 0) this.errors.push(this.readError = error);
+      if (this.closes === 0 && !this.isDetached) {
+        this.errors.push(this.readError = error);
+        if (isAhead && this.ends === 0) {
+          this.aheadError = error;
+          if (this.lostAt === Infinity) this.lostAt = this.#clock.now();
+        }
+      }
       throw error;
     } finally {
       this.activity++;
-      this.reading = false;
+      this.reading = this.isReadingAhead = false;
     }
   }
 
@@ -227,7 +247,7 @@ export class WatchedConn implements ChatConn {
       return count;
     } catch (error) {
       this.#output.inflight = null;
-      this.writeFailedAt = this.#clock.now();
+      this.lostAt = this.#clock.now();
       if (this.closes === 0) this.errors.push(this.writeError = error);
       throw error;
     } finally {
@@ -243,6 +263,7 @@ export class WatchedConn implements ChatConn {
     this.#faults.equal(this.#output.items.length, 0, "our side is ended after the last byte");
     await this.inner.closeWrite();
     this.endedAt = this.#clock.now();
+    this.bytesReadAtEnd = this.bytesRead;
   }
 
   close(): void {

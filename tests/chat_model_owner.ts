@@ -1,6 +1,6 @@
 // For chat/model_test.ts: what the owner of a chat and its peer do, and what each such call must come to.
 
-import { type AsyncChat, ChatClosedError, type ChatOptions, OutgoingOverflowError } from "../mod.ts";
+import { type AsyncChat, ChatClosedError, type ChatConn, type ChatOptions, OutgoingOverflowError } from "../mod.ts";
 import { FakeClock, type MemoryConn, memoryPair } from "../testing/mod.ts";
 import { Faults, FrameOracle, type Framing } from "./chat_model.ts";
 import { OutputModel, type ProducerKind, TestProducer, WatchedConn } from "./chat_model_io.ts";
@@ -8,7 +8,7 @@ import { bytes, text } from "./recorder.ts";
 
 export type HookName = "connect" | "data" | "frame" | "too long" | "timeout" | "eof" | "close";
 
-/** How frames end; no `limit` is that of the chat. */
+/** How frames end; a `count` of -1 is none; no `limit` is that of the chat. */
 export interface Setting {
   delimiters: string[];
   count: number;
@@ -57,6 +57,8 @@ export abstract class Harness {
   abstract readonly chat: AsyncChat;
   readonly plans: { hook: HookName; plan: Plan }[] = [];
   readonly producers: TestProducer[] = [];
+  readonly notQueued: TestProducer[] = [];
+  detached: { text: string; from: number } | null = null; // what was read after detach()
   parked: { hook: HookName; promise: PromiseWithResolvers<void> } | null = null;
   hasRun = false;
   isPeerGone = false; //     it has ended its side, closed or reset
@@ -68,11 +70,11 @@ export abstract class Harness {
   seenActivity = -1; //      at the end of the last command
   runSettled = false;
   sealAfterHook = false; //  closeWhenDone() came while a hook waited
-  isEndedByOwner = false; // a push may be a mistake
   isClosed = false; //       by close()
   isDetached = false;
   readonly reasons = new Set<unknown>(); // that the end may have
   readonly flushes: { id: number; settled: boolean }[] = [];
+  usesSignal = false; //     so that a reset is noticed while a hook waits
   signal: AbortSignal | null = null;
   #toSend = "";
   #isSending = false;
@@ -102,12 +104,27 @@ export abstract class Harness {
     return this.allActivity !== this.seenActivity;
   }
 
+  /** Whether so much input was dropped that reads are paced. */
+  get isPausing(): boolean {
+    return this.chat.state === "closing" && this.conn.ends === 1 &&
+      this.conn.bytesRead - this.conn.bytesReadAtEnd > 65_536 + this.chat.bytesSent;
+  }
+
+  /** Bytes that were read ahead count once the chat has taken them in. */
+  takeAhead(): void {
+    const { ahead } = this.conn;
+    if (ahead === null || this.chat.bytesReceived < this.conn.bytesRead) return;
+    this.conn.ahead = null;
+    this.input.arrived(ahead);
+  }
+
   /** Checks what must hold at any moment. */
   abstract observe(): void;
 
-  /** Whether a producer may wait for its release for ever. */
-  get hasOpenGate(): boolean {
-    return this.producers.some(({ isGated, item, failed }) => isGated && !failed && this.output.items.includes(item!));
+  /** Whether so much input is dropped that it may be paced. */
+  get mayFlood(): boolean {
+    const isFast = Math.min(this.config.ours.maxReadBytes, this.config.ours.capacity) > 1_000;
+    return isFast && this.chat.state === "closing" && !this.isPeerGone;
   }
 
   get gates(): TestProducer[] {
@@ -172,6 +189,7 @@ export abstract class Harness {
   }
 
   act(act: Act): void {
+    this.takeAhead();
     switch (act.do) {
       case "push":
         this.#push(act.text.repeat(this.#isFast ? act.times : Math.min(act.times, 70)), act.isText);
@@ -180,17 +198,15 @@ export abstract class Harness {
         this.#produce(act.kind, act.pieces);
         break;
       case "terminator":
-        if (!this.input.refused && !this.input.isUnsure) this.#changeTerminator(act.setting);
+        if (!this.input.isUnsure) this.#changeTerminator(act.setting);
         break;
       case "closeWhenDone":
-        this.isEndedByOwner = true;
         if (this.chat.state === "new" || this.chat.state === "open") this.sealAfterHook = this.parked !== null;
         this.chat.closeWhenDone();
         this.faults.expect(["closing", "closed"].includes(this.chat.state), "closeWhenDone() closes", this.chat.state);
         break;
       case "closeWrite":
         this.isSealed ||= this.chat.state !== "closed";
-        this.isEndedByOwner = true;
         this.chat.closeWrite();
         break;
       case "close":
@@ -200,7 +216,7 @@ export abstract class Harness {
         this.#discard();
         break;
       case "detach":
-        if (!this.input.refused && !this.output.isFloating) this.#detach();
+        this.#detach();
         break;
       case "take":
         this.#take();
@@ -209,6 +225,7 @@ export abstract class Harness {
         this.#flush();
         break;
       case "signal":
+        this.usesSignal = true;
         this.signal ??= this.chat.signal;
         this.faults.equal(this.chat.signal, this.signal, "there is one signal");
         break;
@@ -220,7 +237,7 @@ export abstract class Harness {
   get #accepts(): boolean | null {
     const { state } = this.chat;
     if (state === "closed") return false;
-    if (this.conn.writeError !== undefined) return this.isLate ? null : false;
+    if (this.conn.lostError !== undefined) return this.isLate ? null : false;
     return !this.isSealed && (state !== "closing" || this.sealAfterHook);
   }
 
@@ -233,63 +250,69 @@ export abstract class Harness {
     const before = this.chat.bufferedAmount;
     const reason = this.chat.closeReason;
     const accepts = this.#accepts;
-    const refused = this.#isRefused(() => this.chat.push(isText ? data : bytes(data)));
+    const isQueued = this.#isQueued(() => this.chat.push(isText ? data : bytes(data)));
     const amount = this.chat.bufferedAmount;
-    const { maxBufferedBytes } = this.config.options;
-    if (accepts === null && before + data.length > maxBufferedBytes) this.reasons.add(this.chat.closeReason);
-    if (accepts === null) return;
-    this.faults.expect(!accepts || !refused, "push() accepts what is sent");
-    if (accepts && before + data.length > maxBufferedBytes) {
-      this.faults.equal(this.chat.state, "closed", "an overflow ends the chat");
-      const error = this.chat.closeReason;
-      this.faults.expect(
-        reason !== undefined || (error instanceof OutgoingOverflowError && error.buffered === before + data.length),
-        "an overflow is the reason",
-        error,
-      );
-      this.reasons.add(error);
-      this.output.drop();
-    } else {
-      if (accepts) this.output.push(data);
-      this.faults.equal(amount, before + (accepts ? data.length : 0), "push() adds to bufferedAmount what it accepts");
-    }
+    if (accepts === null) return void this.reasons.add(this.chat.closeReason);
+    this.faults.expect(!isQueued || accepts, "push() returns false when it is not queued");
+    if (accepts && !this.#checkHeld(isQueued, before + data.length, reason)) return;
+    if (accepts) this.output.push(data);
+    this.faults.equal(amount, before + (accepts ? data.length : 0), "push() adds to bufferedAmount what it accepts");
   }
 
   #produce(kind: ProducerKind, pieces: string[]): void {
     const producer = new TestProducer(kind, pieces);
-    // Known, to be mended: a producer that waits keeps a chat alive after its peer has left.
-    if (producer.isGated && this.isPeerGone) return;
+    const before = this.chat.bufferedAmount;
     const accepts = this.#accepts;
     if (accepts === null) return;
     if (accepts) producer.item = this.output.push("", false);
-    const refused = this.#isRefused(() => this.chat.pushWithProducer(producer.toLike()));
-    this.faults.expect(!accepts || !refused, "pushWithProducer() accepts what is sent");
+    const { closeReason } = this.chat;
+    const isQueued = this.#isQueued(() => this.chat.pushWithProducer(producer.toLike()));
     if (accepts) this.producers.push(producer);
+    else this.notQueued.push(producer);
+    this.faults.expect(!isQueued || accepts, "pushWithProducer() returns false when it is not queued");
+    this.faults.expect(producer.stream?.locked !== true || accepts, "a stream that is not queued is not locked");
+    if (accepts) this.#checkHeld(isQueued, before, closeReason);
   }
 
-  #isRefused(push: () => unknown): boolean {
+  #isQueued(push: () => boolean): boolean {
     try {
-      return push() === false;
+      return push();
     } catch (error) {
-      this.faults.expect(
-        error instanceof ChatClosedError && this.isEndedByOwner,
-        "push() throws by mistakes only",
-        error,
-      );
-      return true;
+      this.faults.expect(false, "push() does not throw", error);
+      return false;
     }
+  }
+
+  /** Whether more than `maxBufferedBytes` was held, where each queued producer beyond the 16th counts as 1 KiB. */
+  #checkHeld(isQueued: boolean, bytes: number, reasonBefore: Error | undefined): boolean {
+    const { maxBufferedBytes } = this.config.options;
+    const held = (producers: number) => bytes + 1024 * Math.max(0, producers - 16);
+    const queued = this.output.items.filter(({ done }) => !done).length;
+    const least = held(queued);
+    const late = this.producers.filter(({ isGated, item }) => isGated && item!.done).length;
+    const most = held(queued + (this.isLate ? late : 0));
+    this.faults.expect(!isQueued || least <= maxBufferedBytes, "an overflow ends the chat", least);
+    this.faults.expect(isQueued || most > maxBufferedBytes, "what fits is queued", most);
+    if (isQueued) return true;
+    const error = this.chat.closeReason;
+    this.faults.equal(this.chat.state, "closed", "an overflow ends the chat");
+    const isExact = error instanceof OutgoingOverflowError && error.buffered >= least && error.buffered <= most;
+    this.faults.expect(reasonBefore !== undefined || isExact, "an overflow is the reason", error);
+    this.reasons.add(error);
+    this.output.drop();
+    return false;
   }
 
   /** Where the pieces of data are not observed, it cannot be known which of them the collector refuses: so none. */
   #limitOf({ delimiters, count, limit }: Setting): number {
-    const isUnobserved = this.config.mode === "plain" && count === 0 && delimiters.length === 0;
+    const isUnobserved = this.config.mode === "plain" && count < 0 && delimiters.length === 0;
     return isUnobserved || limit === undefined ? this.config.options.maxFrameBytes : limit;
   }
 
   #framing(setting: Setting): Framing {
     const { delimiters, count, discards } = setting;
     return {
-      delimiters: count > 0 ? [] : delimiters.toSorted((a, b) => b.length - a.length),
+      delimiters: count >= 0 ? [] : delimiters.toSorted((a, b) => b.length - a.length),
       count,
       limit: this.#limitOf(setting),
       discards,
@@ -300,23 +323,17 @@ export abstract class Harness {
     const { delimiters, count, discards } = setting;
     const delimiter = delimiters.length > 1 ? delimiters : delimiters[0] ?? null;
     const onTooLong = discards ? "discard" : "close";
-    this.chat.setTerminator(count > 0 ? count : delimiter, { maxFrameBytes: this.#limitOf(setting), onTooLong });
+    this.chat.setTerminator(count >= 0 ? count : delimiter, { maxFrameBytes: this.#limitOf(setting), onTooLong });
   }
 
   #changeTerminator(setting: Setting): void {
-    const isLeft = this.conn.reading && this.input.read > this.input.at;
-    if (this.config.mode === "plain") {
-      if (isLeft) return; // when they are dispatched would not be seen
-      this.#take();
-    }
+    if (this.config.mode === "plain") this.#take();
     this.setTerminator(setting);
     this.input.set(this.#framing(setting));
-    this.input.stale ||= isLeft;
   }
 
   close(reason: Error | undefined): void {
     const { state, closeReason } = this.chat;
-    this.isEndedByOwner = true;
     if (reason !== undefined) this.reasons.add(reason);
     this.chat.close(reason);
     this.faults.equal(this.chat.state, "closed", "close() closes");
@@ -328,8 +345,7 @@ export abstract class Harness {
   }
 
   #discard(): void {
-    // Known, to be mended: after closeWhenDone() or closeWrite() our side is not ended then.
-    if (this.chat.state === "closing" || this.isSealed || this.input.refused || this.#accepts === null) return;
+    if (this.#accepts === null) return;
     this.chat.discardBuffers();
     this.input.discard();
     this.output.drop();
@@ -340,25 +356,40 @@ export abstract class Harness {
     const { chat, conn, input, output } = this;
     const { state } = chat;
     const isSending = output.inflight !== null || output.items.some(({ done }) => !done);
-    const mustThrow = conn.reading || (isSending && conn.writeError === undefined);
+    const mustThrow = (conn.reading ? !conn.isReadingAhead : this.isPausing) || output.inflight !== null ||
+      (isSending && conn.lostError === undefined);
     try {
       const { conn: given, unread, unsent } = chat.detach();
       this.faults.expect(!mustThrow && state !== "closed", "detach() throws while something is pending");
-      this.faults.equal(given, conn, "detach() gives the connection");
+      this.faults.expect((given === conn) === !conn.isReadingAhead, "detach() gives the connection");
       this.faults.equal(
         unsent.map(text).join(""),
-        conn.writeError ? "" : output.ready,
+        conn.lostError ? "" : output.ready,
         "detach() gives what is unsent",
       );
-      const left = input.stream.slice(input.at, input.read);
+      const left = input.stream.slice(input.at, input.read + (conn.ahead ?? 0));
       const isExact = state === "open" && !input.discarding;
       const isLeft = isExact ? text(unread) === left : left.endsWith(text(unread));
       this.faults.expect(isLeft || this.config.mode === "plain", "detach() gives what is unread", text(unread), left);
-      this.isDetached = this.isEndedByOwner = true;
+      this.isDetached = conn.isDetached = true;
       output.items = [];
+      if (!conn.inputEnded) void this.#readOn(given, input.read + (conn.ahead ?? 0));
     } catch (error) {
       if (state === "closed") return this.faults.expect(error instanceof ChatClosedError, "it is closed", error);
       this.faults.expect(error instanceof TypeError && (mustThrow || this.isLate), "detach()", error);
+    }
+  }
+
+  /** Reads what a detached connection still gives: not a byte is lost. */
+  async #readOn(conn: ChatConn, from: number): Promise<void> {
+    const detached = this.detached = { text: "", from };
+    const part = new Uint8Array(3);
+    try {
+      for (let count; (count = await conn.read(part)) !== null; this.activity++) {
+        detached.text += text(part.subarray(0, count));
+      }
+    } catch {
+      // It was reset, or is closed by now.
     }
   }
 
@@ -374,7 +405,7 @@ export abstract class Harness {
     this.chat.flushed().then(() => {
       flush.settled = true;
       this.output.settle();
-      const isOver = this.chat.state === "closed" || this.conn.writeError !== undefined;
+      const isOver = this.chat.state === "closed" || this.conn.lostError !== undefined;
       this.faults.expect(isOver || this.output.items.every(({ id }) => id > flush.id), "flushed() is not early");
     }, (error) => this.faults.expect(false, "flushed() never rejects", error));
   }

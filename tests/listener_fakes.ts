@@ -4,7 +4,7 @@ import type { ChatConn } from "../chat/options.ts";
 import type { ConnListener } from "../listener/accept_loop.ts";
 import { ConnServer } from "../listener/conn_server.ts";
 import type { Handshake } from "../listener/handshake.ts";
-import type { ConnServerOptions, Servable } from "../listener/types.ts";
+import type { ConnServerOptions, Servable, ServeErrorInfo } from "../listener/types.ts";
 import { FakeClock } from "../testing/mod.ts";
 
 /** A connection that receives nothing, and records what is written and whether it was closed. */
@@ -75,6 +75,9 @@ export class FakeChat implements Servable {
   readonly calls: string[] = [];
   readonly ended = Promise.withResolvers<void>();
   stuck = false;
+  busy = false;
+  framesReceived = 0;
+  closeReason: Error | undefined;
 
   run() {
     return this.ended.promise;
@@ -83,8 +86,9 @@ export class FakeChat implements Servable {
     this.calls.push("closeWhenDone");
     if (!this.stuck) this.ended.resolve();
   }
-  close() {
+  close(reason?: Error) {
     this.calls.push("close");
+    this.closeReason ??= reason;
     if (!this.stuck) this.ended.resolve();
   }
 }
@@ -121,13 +125,17 @@ export function fakeServer(
   const clock = new FakeClock();
   const chats: FakeChat[] = [];
   const errors: unknown[] = [];
-  const onError = (error: unknown) => errors.push(error);
+  const infos: ServeErrorInfo[] = [];
+  const onError = (error: unknown, info: ServeErrorInfo) => {
+    errors.push(error);
+    infos.push(info);
+  };
   const server = new ConnServer(listener, { clock, onError, ...options }, () => {
     const chat = makeChat();
     chats.push(chat);
     return chat;
   }, handshake);
-  return { listener, clock, chats, errors, server };
+  return { listener, clock, chats, errors, infos, server };
 }
 
 /** An error of `accept` as the platform throws it. */
@@ -135,15 +143,4 @@ export function systemError(name: string, code: string): Error {
   return Object.assign(new Error(code), { name, code });
 }
 
-/** Calls `fn` while `console.error` is replaced, and returns what was printed. */
-export async function captureErrors(fn: () => Promise<void>): Promise<unknown[][]> {
-  const original = console.error;
-  const printed: unknown[][] = [];
-  console.error = (...values) => printed.push(values);
-  try {
-    await fn();
-  } finally {
-    console.error = original;
-  }
-  return printed;
-}
+export { captureErrors } from "./console.ts";

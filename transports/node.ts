@@ -24,7 +24,7 @@
  * @module
  */
 
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { ChatConn } from "../chat/options.ts";
 
 /** The address of one end of a connection, shaped like `Deno.NetAddr`. */
@@ -51,6 +51,7 @@ export interface NodeAddr {
  */
 export class NodeConn implements ChatConn {
   readonly #socket: Socket;
+  readonly #mayKeep: boolean; // bytes, after a write
   #error: Error | null = null; // not reported yet
   #closed = false;
   #changed: (() => void) | null = null; // wakes the pending read
@@ -64,6 +65,7 @@ export class NodeConn implements ChatConn {
    */
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#mayKeep = !(socket instanceof Socket);
     void [this.localAddr, this.remoteAddr]; // a destroyed socket forgets them
     const wake = () => this.#changed?.();
     socket.on("readable", wake).on("end", wake).on("close", wake);
@@ -99,7 +101,8 @@ export class NodeConn implements ChatConn {
   }
 
   /**
-   * Writes all of `p`, and waits until the system has taken it. Borrows `p` until then.
+   * Writes all of `p`, and waits until the system has taken it. Borrows `p` until then; copies it for a stream that
+   * stands in for a socket of Node, and may keep it longer.
    *
    * @returns The length of `p`.
    * @throws {Error} of the socket, passed through
@@ -107,7 +110,7 @@ export class NodeConn implements ChatConn {
   write(p: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#throwError();
-      this.#socket.write(p, (error) => error ? reject(error) : resolve(p.length));
+      this.#socket.write(this.#mayKeep ? new Uint8Array(p) : p, (error) => error ? reject(error) : resolve(p.length));
     });
   }
 

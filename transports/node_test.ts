@@ -1,6 +1,8 @@
 // Uses nothing of Deno but Deno.test: tools/elsewhere runs it on Node and Bun as well.
 import { assert, assertEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import tls from "node:tls";
 import { AsyncChat } from "../chat.ts";
 import type { ChatConn } from "../chat/options.ts";
@@ -244,6 +246,19 @@ Deno.test({
     assertEquals(await client, "5\n4\n");
     await new Promise((resolve) => server.close(resolve));
   },
+});
+
+Deno.test("NodeConn copies what it writes to a stream that is no socket of Node", async () => {
+  const stream = new PassThrough({ highWaterMark: 1_000 });
+  const conn = new NodeConn(stream as unknown as Socket);
+  const block = Buffer.alloc(2);
+  for (const text of ["a", "b", "c"]) await conn.write(block.fill(text));
+  block.fill("x");
+  await conn.closeWrite();
+  let text = "";
+  for (let chunk; (chunk = stream.read()) !== null;) text += String(chunk);
+  assertEquals(text, "aabbcc");
+  conn.close();
 });
 
 /** Sends `text` over a connection, and returns all that it receives. */

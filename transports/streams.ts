@@ -65,13 +65,13 @@ export class StreamConn implements ChatConn {
   }
 
   /**
-   * Writes all of `p`, and waits until the stream has taken it. Borrows `p` until then.
+   * Writes all of `p`, and waits until the stream has taken it. Copies `p`: a stream may keep its chunks longer.
    *
    * @returns The length of `p`.
    * @throws {Error} of the stream, passed through
    */
   async write(p: Uint8Array): Promise<number> {
-    await this.#writer.write(p);
+    await this.#writer.write(new Uint8Array(p)); // `slice` of a Buffer is a view
     return p.length;
   }
 

@@ -1,4 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { PassThrough, Writable } from "node:stream";
 import { AsyncChat } from "../chat.ts";
 import { canRun } from "../tests/permissions.ts";
 import { StreamConn } from "./streams.ts";
@@ -67,6 +69,61 @@ Deno.test("StreamConn writes, closes its side, and passes errors of the streams 
   broken.conn.close();
 });
 
+/** Makes writable streams that keep their chunks after a write, and a reader of what they keep. */
+const KEEPERS: Record<string, () => { writable: WritableStream<Uint8Array>; kept: AsyncIterable<Uint8Array> }> = {
+  "a TransformStream": () => {
+    const { writable, readable } = new TransformStream<Uint8Array, Uint8Array>({}, {}, { highWaterMark: 1_000 });
+    return { writable, kept: readable };
+  },
+  "a stream of Node": () => {
+    const kept = new PassThrough({ highWaterMark: 1_000_000 });
+    return { writable: Writable.toWeb(kept), kept };
+  },
+};
+
+for (const [keeper, make] of Object.entries(KEEPERS)) {
+  Deno.test(`StreamConn copies what it writes to ${keeper}`, async () => {
+    const { writable, kept } = make();
+    const conn = new StreamConn(new ReadableStream(), writable);
+    const block = Buffer.alloc(2);
+    for (const text of ["a", "b", "c"]) {
+      block.fill(text);
+      await conn.write(text === "c" ? block : new Uint8Array(block.buffer, block.byteOffset, block.length));
+    }
+    block.fill("x");
+    const closing = conn.closeWrite();
+    let text = "";
+    for await (const chunk of kept) text += new TextDecoder().decode(chunk);
+    await closing;
+    assertEquals(text, "aabbcc");
+    conn.close();
+  });
+
+  Deno.test(`a chat over StreamConn replies in order to ${keeper} that is read later`, async () => {
+    const replied = Promise.withResolvers<void>();
+    class Reply extends AsyncChat {
+      protected override handleConnect() {
+        this.setTerminator("\n");
+      }
+      protected override async foundTerminator() {
+        const line = this.takeText();
+        this.push(`reply ${line}\n`);
+        await this.flushed(); // a write for each line
+        if (line === "99") replied.resolve();
+      }
+    }
+    const { writable, kept } = make();
+    const numbers = Array.from({ length: 100 }, (_, i) => i);
+    const incoming = new Response(numbers.map((i) => `${i}\n`).join("")).body!;
+    const running = new Reply(new StreamConn(incoming, writable)).run();
+    await replied.promise;
+    let text = "";
+    for await (const chunk of kept) text += new TextDecoder().decode(chunk);
+    await running;
+    assertEquals(text, numbers.map((i) => `reply ${i}\n`).join(""));
+  });
+}
+
 Deno.test("StreamConn.close() ends a pending read", async () => {
   const { conn } = streams();
   const reading = conn.read(new Uint8Array(1));
@@ -117,7 +174,7 @@ Deno.test({
       await new Shout(new StreamConn(Deno.stdin.readable, Deno.stdout.writable)).run();`;
     const url = `data:text/javascript,${encodeURIComponent(program)}`;
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", url],
+      args: ["run", "--quiet", "--config", new URL("../deno.json", import.meta.url).pathname, url],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

@@ -60,6 +60,7 @@ async function checkStream(port: number, stream: string): Promise<number> {
   assert(greeted <= reading.methods.length, `greeted ${greeted} requests, at most ${reading.methods.length} are valid`);
   const rejections = answers.slice(greeted);
   assert(rejections.length <= 1 && rejections.every(({ status }) => status >= 400), "a rejection is the last answer");
+  if (rejections[0]?.body === "") assert(stream.includes("HEAD "), "only a rejected HEAD has no page");
   assert(!answers.some(({ body }) => body.includes("smuggled")) || rejections.length === 0);
   if (greeted < reading.methods.length) {
     assertEquals(rejections.length, 1, "a valid request was neither greeted nor rejected");

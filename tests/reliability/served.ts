@@ -14,6 +14,8 @@ export interface ServedOptions extends Omit<ChatOptions, "clock" | "unread"> {
   /** "bare echo" does not use this library. */
   kind: "greeter" | "echo" | "bare echo";
   maxConnections?: number;
+  maxConnectionsPerAddress?: number;
+  whenFull?: "wait" | "closeOldestIdle";
 }
 
 /** Figures of the server process. */
@@ -59,9 +61,10 @@ function serveBare(): Pick<ChatServer, "addr" | "shutdown"> & { readonly stats: 
       bareEcho(conn).then(() => stats.open--);
     }
   })();
-  const shutdown = () => {
+  const shutdown = async () => {
     listener.close();
-    return finished;
+    await finished;
+    return { cut: 0 };
   };
   return { addr: listener.addr, stats, shutdown };
 }

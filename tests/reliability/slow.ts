@@ -25,7 +25,13 @@ function row(way: string, honest: Honest, open: number, more: string): string {
 }
 
 // Twice the connections: slowhttptest replaces those that are closed.
-const limits = { idleTimeoutMs: 5_000, frameTimeoutMs: 5_000, writeTimeoutMs: 5_000, maxConnections: 2 * connections };
+const limits = {
+  idleTimeoutMs: 5_000,
+  frameTimeoutMs: 5_000,
+  writeTimeoutMs: 5_000,
+  maxConnections: 2 * connections,
+  maxConnectionsPerAddress: 2 * connections,
+};
 let wrong = 0;
 
 console.log(`${connections} slow connections, limits of 5 s; what an honest client sees, in ms from connect to end:\n`);

@@ -29,10 +29,10 @@ for (const way of Object.keys(WAYS)) {
 }
 
 Deno.test({
-  name: "Greeter lets clients above maxConnections wait until slow ones time out",
+  name: "Greeter with whenFull wait lets clients above maxConnections wait until slow ones time out",
   ignore: !hasNet || !canRun(deno, "slowhttptest"),
   async fn() {
-    const options = { maxConnections: SLOW / 2, frameTimeoutMs: 2_000 };
+    const options = { maxConnections: SLOW / 2, whenFull: "wait", frameTimeoutMs: 2_000 } as const;
     await using served = await Served.start({ kind: "greeter", ...options });
     const siege = besiege(served.port, "slow headers", {
       connections: SLOW,

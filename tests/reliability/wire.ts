@@ -66,8 +66,11 @@ export interface Answer {
   body: string;
 }
 
-/** Parses the final answers. `methods` are those of the requests: an answer to HEAD has no body, an error may. */
-export function answersIn(text: string, methods: readonly string[] = []): Answer[] {
+/**
+ * Parses the final answers. `methods` are those of the valid requests: an answer to HEAD has no body. The last answer may
+ * be an error without one: its request was a HEAD as well.
+ */
+export function answersIn(text: string, methods?: readonly string[]): Answer[] {
   const answers: Answer[] = [];
   for (let at = 0; at < text.length;) {
     const end = text.indexOf("\r\n\r\n", at);
@@ -76,7 +79,8 @@ export function answersIn(text: string, methods: readonly string[] = []): Answer
     if (end < 0 || status === undefined) throw new Error(`Not an HTTP answer: ${JSON.stringify(text.slice(at))}`);
     at = end + 4;
     if (status === "100") continue;
-    const bodyless = methods[answers.length] === "HEAD" && (Number(status) < 400 || at === text.length);
+    const method = methods === undefined ? "GET" : methods[answers.length] ?? "of an invalid request";
+    const bodyless = method === "HEAD" || (method !== "GET" && at === text.length);
     const length = bodyless ? 0 : Number(/^Content-Length: (.*)$/m.exec(head)![1]);
     answers.push({ status: Number(status), body: text.slice(at, at + length) });
     if (at + length > text.length) throw new Error(`Incomplete answer: ${JSON.stringify(text.slice(at))}`);
