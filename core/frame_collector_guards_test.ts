@@ -24,3 +24,12 @@ Deno.test("FrameCollector.add() makes no room anew for data that fills what ther
   const half = 1_200_000;
   assertEquals(taken(half / 2, half / 2, half), { length: 2 * half, memory: 2 * half });
 });
+
+Deno.test("FrameCollector.takeData() copies exactly the borrowed range, wherever it begins", () => {
+  const collector = new FrameCollector();
+  const received = new TextEncoder().encode("before|data|behind");
+  for (let i = 0; i < 2; i++) {
+    collector.borrow(received, 7, 11);
+    assertEquals(new TextDecoder().decode(collector.takeData()), "data");
+  }
+});

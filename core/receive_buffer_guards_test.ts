@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 
 Deno.test("ReceiveBuffer keeps its memory while a read needs half of it, and no longer", () => {
@@ -21,4 +21,16 @@ Deno.test("ReceiveBuffer keeps its memory while a read needs half of it, and no 
   const quarter = read(1);
   assertEquals(quarter.length, 1024);
   assert(quarter.buffer !== large.buffer);
+});
+
+Deno.test("ReceiveBuffer.commit() rejects the hundredth read of 0 bytes in a row, not one before", () => {
+  const buffer = new ReceiveBuffer(1024);
+  const commit = (count: number) => {
+    buffer.reserve();
+    buffer.commit(count);
+  };
+  for (let i = 0; i < 99; i++) commit(0);
+  commit(1); // starts the count again
+  for (let i = 0; i < 99; i++) commit(0);
+  assertThrows(() => commit(0), Error, "Cannot read: the connection returned 0 bytes 100 times in a row");
 });
