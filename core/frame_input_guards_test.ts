@@ -141,3 +141,23 @@ Deno.test("FrameInput.reserve() copies what is collected before the buffer moves
   input.reserve().fill(0);
   assertEquals(input.takeText(), "half");
 });
+
+Deno.test("FrameInput.restart() begins a frame anew, and does nothing before a terminator is set", () => {
+  const input = new FrameInput(4, 1024, undefined);
+  input.restart();
+  input.setTerminator("\n");
+  input.append(bytes("abc"));
+  collectFrame(input);
+  input.restart();
+  input.append(bytes("defg\n"));
+  assertEquals({ result: collectFrame(input), text: input.takeText() }, { result: "frame", text: "defg" });
+});
+
+Deno.test("FrameInput counts the bytes of a later frame from its own beginning", () => {
+  const input = inputOf("0123456789\nab", { maxFrameBytes: 30 });
+  collectFrame(input);
+  input.clearCollected();
+  collectFrame(input);
+  input.append(bytes("cdefghij\n"));
+  assertEquals({ result: collectFrame(input), text: input.takeText() }, { result: "frame", text: "abcdefghij" });
+});
