@@ -70,8 +70,7 @@ function checkEnd(conversation: Conversation): void {
   const { chat, conn, faults, parked, upgrading, lingerBase } = conversation;
   const { state } = chat!;
   const now = conversation.now();
-  for (const { lostAt, ends } of conversation.conns) {
-    if (parked !== null && ends > 0) continue; // nothing more is to be sent: the hook need not know
+  for (const { lostAt } of conversation.conns) {
     faults.expect(now < lostAt + LINGER_MS + SLICE_MS, "a chat whose connection is lost ends in time", now - lostAt);
   }
   if (lingerBase !== null) checkLinger(conversation, lingerBase);
@@ -120,8 +119,9 @@ function checkOutput({ chat, conn, faults, isSealed, output, sealAfterHook, upgr
 function checkInput(conversation: Conversation): void {
   const { chat, conn, faults, input, output, parked, upgrading } = conversation;
   if (parked !== null || upgrading) return;
+  // The end of one may be waiting for a write.
   const producers = output.items.filter(({ done }) => !done).length;
-  const isFull = chat!.bufferedAmount > conversation.config.options.highWaterMark || producers > MAX_PRODUCERS;
+  const isFull = chat!.bufferedAmount > conversation.config.options.highWaterMark || producers >= MAX_PRODUCERS;
   if (chat!.state === "closing") {
     const mayPause = conversation.lingerBase !== null;
     return faults.expect(conn.reading || conn.inputEnded || mayPause, "a chat that closes drops input");
