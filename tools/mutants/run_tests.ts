@@ -14,6 +14,8 @@ export interface TestPlan {
   readonly others: readonly string[];
   /** A folder for what one run leaves to the next. */
   readonly stateDir: string;
+  /** The mutants to test, by their ids; the others count as killed. Default all. */
+  readonly only?: readonly string[];
 }
 
 /** The longest silence that is no endless loop: this and so many times the longest of the unchanged source. */
@@ -65,10 +67,11 @@ async function killersOf(file: string): Promise<string[]> {
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([killer]) => killer);
 }
 
-async function main({ flags, near, others, stateDir }: TestPlan): Promise<boolean> {
+async function main({ flags, near, others, stateDir, only }: TestPlan): Promise<boolean> {
   const silenceFile = `${stateDir}/silence`;
   const killersFile = `${stateDir}/killers`;
-  if (Deno.env.get("__STRYKER_ACTIVE_MUTANT__") === undefined) { // the first run, to see that all is well
+  const mutant = Deno.env.get("__STRYKER_ACTIVE_MUTANT__");
+  if (mutant === undefined) { // the first run, to see that all is well
     const longest = 60_000;
     const outcomes = [await runTests(near, flags, longest), await runTests(others, flags, longest)];
     const silence = Math.max(...outcomes.map(({ longestSilenceMs }) => longestSilenceMs));
@@ -76,6 +79,7 @@ async function main({ flags, near, others, stateDir }: TestPlan): Promise<boolea
     for (const { passed, output } of outcomes) if (!passed) console.log(output);
     return outcomes.every(({ passed }) => passed);
   }
+  if (only !== undefined && !only.includes(mutant)) return false;
   const silenceMs = Number(await Deno.readTextFile(silenceFile));
   const killers = (await killersOf(killersFile)).filter((file) => others.includes(file)).slice(0, MAX_KILLERS);
   for (const files of [near, killers, others.filter((file) => !killers.includes(file))]) {
