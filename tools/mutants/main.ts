@@ -143,9 +143,9 @@ async function testBesideFirst(
   explained: readonly Explained[],
 ): Promise<FileReport> {
   const folder = file.slice(0, file.lastIndexOf("/") + 1);
-  const beside = plan.near.length > 0 ? plan.near : plan.others.filter((test) => test.startsWith(folder));
-  const others = plan.others.filter((test) => !beside.includes(test));
-  const first = await testMutants(file, { ...plan, near: beside, others: [] }, jobs);
+  const inFolder = plan.near.length > 0 ? [] : plan.others.filter((test) => test.startsWith(folder));
+  const others = plan.others.filter((test) => !inFolder.includes(test));
+  const first = await testMutants(file, { ...plan, others: inFolder }, jobs);
   const only = first.mutants
     .filter((mutant) => isSurvivor(mutant) && !isExplained(describeMutant(first.source, mutant), explained))
     .map(({ id }) => id);
