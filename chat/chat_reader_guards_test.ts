@@ -22,6 +22,25 @@ Deno.test("ChatReader rejects limits that are not numbers of bytes, each by its 
   }
 });
 
+Deno.test("ChatReader rejects unread that is no Uint8Array", () => {
+  const [conn] = memoryPair();
+  const unread = "text" as unknown as Uint8Array;
+  assertThrows(() => new ChatReader(conn, { unread }), TypeError, "Cannot create a reader: unread is ");
+});
+
+Deno.test("ChatReader.read() with a signal and no limit starts no timer", async () => {
+  const clock = new FakeClock();
+  const [conn, peer] = memoryPair();
+  const reader = new ChatReader(conn, { clock });
+  const read = reader.readText("\n", { signal: new AbortController().signal });
+  await flushMicrotasks();
+  assertEquals(clock.pending, 0);
+  await peer.send("a\n");
+  assertEquals(await read, "a");
+  peer.close();
+  conn.close();
+});
+
 Deno.test("ChatReader.read() rejects a timeoutMs that is no time, and can read on", async () => {
   const [conn, peer] = memoryPair();
   const reader = new ChatReader(conn, { unread: bytes("a\n") });
@@ -65,7 +84,7 @@ Deno.test("ChatReader.read() removes its listener from the signal", async () => 
       addEventListener.apply(signal, args);
     },
     removeEventListener(...args: Parameters<typeof removeEventListener>) {
-      listeners.delete(args[1]);
+      if (args[0] === "abort") listeners.delete(args[1]);
       removeEventListener.apply(signal, args);
     },
   });

@@ -1,4 +1,5 @@
-// Guards of FrameSplitter that no other test notices: what a restart forgets, and the bounds of the cache of terminators.
+// Guards of FrameSplitter that no other test notices: what a restart forgets, when a frame has begun, and the bounds of the
+// cache of terminators.
 
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { bytes, text } from "../tests/recorder.ts";
@@ -73,4 +74,57 @@ Deno.test("FrameSplitter.setTerminator() keeps no long text, and finds it all th
   splitter.setTerminator(long, LIMIT, "close");
   endFrame(splitter);
   assertEquals(text(splitter.matchedTerminator!), long);
+});
+
+Deno.test("FrameSplitter.frameBegun is false without a terminator, also when bytes wait", () => {
+  assertEquals(splitterOf("waiting").frameBegun, false);
+});
+
+Deno.test("FrameSplitter.frameBegun is false at the first terminator after reset() or restart()", () => {
+  for (const method of ["reset", "restart"] as const) {
+    const splitter = splitterOf("");
+    splitter[method]();
+    splitter.setTerminator("\n", LIMIT, "close");
+    splitter.setTerminator(";", LIMIT, "close");
+    assertEquals(splitter.frameBegun, false, method);
+  }
+});
+
+Deno.test("FrameSplitter.frameBegun is false between the first frame and the second", () => {
+  const splitter = splitterOf("a\n");
+  splitter.setTerminator("\n", LIMIT, "close");
+  endFrame(splitter);
+  assertEquals({ frameNumber: splitter.frameNumber, frameBegun: splitter.frameBegun }, {
+    frameNumber: 1,
+    frameBegun: false,
+  });
+});
+
+Deno.test("FrameSplitter.pieceEnd is -1 after a change of the terminator, and after reset()", () => {
+  const changes: Record<string, (splitter: FrameSplitter) => void> = {
+    setTerminator: (splitter) => splitter.setTerminator(";", LIMIT, "close"),
+    reset: (splitter) => splitter.reset(),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    const splitter = splitterOf("data");
+    splitter.setTerminator("\n", LIMIT, "close");
+    assertEquals({ result: splitter.next(), pieceEnd: splitter.pieceEnd }, { result: "data", pieceEnd: 4 });
+    change(splitter);
+    assertEquals(splitter.pieceEnd, -1, name);
+  }
+});
+
+Deno.test("FrameSplitter.getTerminator() returns a count of 0, and a count set while a frame is discarded", () => {
+  const splitter = splitterOf("too long");
+  splitter.setTerminator(0, LIMIT, "close");
+  assertEquals(splitter.getTerminator(), 0);
+  splitter.setTerminator("\n", 3, "discard");
+  assertEquals([splitter.next(), splitter.next(), splitter.next()], ["data", "too long", "more"]);
+  for (const count of [5, 0]) {
+    splitter.setTerminator(count, LIMIT, "close");
+    assertEquals({ discarding: splitter.discarding, terminator: splitter.getTerminator() }, {
+      discarding: true,
+      terminator: count,
+    });
+  }
 });

@@ -1,6 +1,6 @@
 /**
  * Mutation tests of core/ and chat/: changes the source in many small ways, one at a time, and reports the changes that no
- * fast test notices. `deno task mutants [files ...]`; takes about an hour for all. Stryker, which makes the changes, is fetched from
+ * fast test notices. `deno task mutants [files ...]`; takes about an hour for all, less with `--beside`. Stryker, which makes the changes, is fetched from
  * npm at the first run; the project itself does not need it.
  *
  * Exits with 1 when a mutant survives that `survivors.json` does not explain, or a file could not be tested.
@@ -23,6 +23,8 @@ const STRYKER = "npm:@stryker-mutator/core@10.1.1";
 const HELP = `Usage: deno task mutants [file ...] [options]
 
   file              a source file of the project (default all of core/, chat/ and chat.ts)
+  --beside          first run only the tests beside the source (core/text_test.ts for core/text.ts), without them those
+                    of its folder that load it; then run the others once on each survivor that is not explained
   --jobs <number>   how many mutants are tested at a time (default one less than there are cores)
   --update          write what survives to survivors.json, to be explained there
   --help            print this`;
@@ -78,20 +80,37 @@ interface Test {
   readonly loads: ReadonlySet<string>;
 }
 
+/** A module of the project in the answer of `deno info --json`. */
+interface Module {
+  readonly specifier: string;
+  readonly dependencies?: readonly { readonly code?: { readonly specifier?: string } }[];
+}
+
+/** Finds what each test loads. One `deno info` answers for all: one for each test would take seconds at every start. */
 async function findTests(): Promise<Test[]> {
-  const tests: Test[] = [];
-  for (const file of filesOf(TESTS).filter(isTest)) {
+  const top = new URL("../..", import.meta.url).href;
+  const files = filesOf(TESTS).filter(isTest);
+  const root = await Deno.makeTempFile({ prefix: "mutants", suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(root, files.map((file) => `import ${JSON.stringify(top + file)};\n`).join(""));
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--no-lock", file],
+      args: ["info", "--json", "--no-lock", root],
       cwd: TOP,
     }).output();
-    if (!success) throw new Error(`Cannot read ${file}: ${new TextDecoder().decode(stderr)}`);
-    const { modules }: { modules: { specifier: string }[] } = JSON.parse(new TextDecoder().decode(stdout));
-    const top = new URL("../..", import.meta.url).href;
-    const loads = modules.map(({ specifier }) => specifier).filter((specifier) => specifier.startsWith(top));
-    tests.push({ file, loads: new Set(loads.map((specifier) => specifier.slice(top.length))) });
+    if (!success) throw new Error(`Cannot read what the tests load: ${new TextDecoder().decode(stderr)}`);
+    const { modules }: { modules: Module[] } = JSON.parse(new TextDecoder().decode(stdout));
+    const imports = new Map(modules.map(({ specifier, dependencies = [] }) => [
+      specifier,
+      dependencies.map(({ code }) => code?.specifier ?? "").filter((specifier) => specifier.startsWith(top)),
+    ]));
+    return files.map((file) => {
+      const loads = new Set([top + file]);
+      for (const specifier of loads) for (const imported of imports.get(specifier) ?? []) loads.add(imported);
+      return { file, loads: new Set([...loads].map((specifier) => specifier.slice(top.length))) };
+    });
+  } finally {
+    await Deno.remove(root);
   }
-  return tests;
 }
 
 function isTest(file: string): boolean {
@@ -100,8 +119,7 @@ function isTest(file: string): boolean {
 
 /** The plan for one source: tests with its name in front are near, others that load it come later. */
 function planFor(file: string, tests: readonly Test[], stateDir: string): TestPlan {
-  const name = file.slice(0, -".ts".length);
-  const near = tests.map((test) => test.file).filter((test) => test.startsWith(`${name}_`));
+  const near = besideOf(file, tests);
   const others = tests.filter((test) => test.loads.has(file)).map((test) => test.file);
   return {
     flags: [...TEST_FLAGS, ...MORE_FLAGS[file] ?? []],
@@ -109,6 +127,33 @@ function planFor(file: string, tests: readonly Test[], stateDir: string): TestPl
     others: others.filter((test) => !near.includes(test)),
     stateDir,
   };
+}
+
+/** The tests with the name of a source in front. */
+function besideOf(file: string, tests: readonly Test[]): string[] {
+  const name = file.slice(0, -".ts".length);
+  return tests.map((test) => test.file).filter((test) => test.startsWith(`${name}_`));
+}
+
+/** Runs the tests beside a source on all of its mutants, then the others on each survivor that is not explained. */
+async function testBesideFirst(
+  file: string,
+  plan: TestPlan,
+  jobs: number,
+  explained: readonly Explained[],
+): Promise<FileReport> {
+  const folder = file.slice(0, file.lastIndexOf("/") + 1);
+  const inFolder = plan.near.length > 0 ? [] : plan.others.filter((test) => test.startsWith(folder));
+  const others = plan.others.filter((test) => !inFolder.includes(test));
+  const first = await testMutants(file, { ...plan, others: inFolder }, jobs);
+  const only = first.mutants
+    .filter((mutant) => isSurvivor(mutant) && !isExplained(describeMutant(first.source, mutant), explained))
+    .map(({ id }) => id);
+  if (only.length === 0 || others.length === 0) return first;
+  const second = await testMutants(file, { ...plan, near: [], others, only }, jobs);
+  const retested = new Map(second.mutants.map((mutant) => [mutant.id, mutant])); // ids depend on the source alone
+  const mutants = first.mutants.map((mutant) => only.includes(mutant.id) ? retested.get(mutant.id)! : mutant);
+  return { source: first.source, mutants, seconds: first.seconds + second.seconds };
 }
 
 /** Has Stryker test the mutants of one file. */
@@ -204,6 +249,7 @@ async function main(): Promise<number> {
   const { values: options, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      beside: { type: "boolean", default: false },
       jobs: { type: "string", default: String(Math.max(1, navigator.hardwareConcurrency - 1)) },
       update: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -226,8 +272,10 @@ async function main(): Promise<number> {
   for (const file of files) {
     const stateDir = await Deno.makeTempDir({ prefix: "mutants" });
     try {
-      const report = await testMutants(file, planFor(file, tests, stateDir), jobs);
       const entries = explained[file] ?? [];
+      const plan = planFor(file, tests, stateDir);
+      const report =
+        await (options.beside ? testBesideFirst(file, plan, jobs, entries) : testMutants(file, plan, jobs));
       unexplained += print(file, report, entries);
       tested += testedOf(report).length;
       survived += survivorsOf(report).length;

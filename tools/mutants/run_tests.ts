@@ -14,11 +14,15 @@ export interface TestPlan {
   readonly others: readonly string[];
   /** A folder for what one run leaves to the next. */
   readonly stateDir: string;
+  /** The mutants to test, by their ids; the others count as killed. Default all. */
+  readonly only?: readonly string[];
 }
 
 /** The longest silence that is no endless loop: this and so many times the longest of the unchanged source. */
 const MIN_SILENCE_MS = 3_000;
 const SILENCE_FACTOR = 4;
+/** Test files beside the source that take less than this run together, before the others. */
+const QUICK_MS = 1_000;
 /** Said of tests that were ended for their silence. */
 export const SILENT = "silent for";
 /** How many test files that killed before come second. */
@@ -65,21 +69,59 @@ async function killersOf(file: string): Promise<string[]> {
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([killer]) => killer);
 }
 
-async function main({ flags, near, others, stateDir }: TestPlan): Promise<boolean> {
-  const silenceFile = `${stateDir}/silence`;
-  const killersFile = `${stateDir}/killers`;
-  if (Deno.env.get("__STRYKER_ACTIVE_MUTANT__") === undefined) { // the first run, to see that all is well
-    const longest = 60_000;
-    const outcomes = [await runTests(near, flags, longest), await runTests(others, flags, longest)];
-    const silence = Math.max(...outcomes.map(({ longestSilenceMs }) => longestSilenceMs));
-    await Deno.writeTextFile(silenceFile, String(Math.ceil(MIN_SILENCE_MS + SILENCE_FACTOR * silence)));
-    for (const { passed, output } of outcomes) if (!passed) console.log(output);
-    return outcomes.every(({ passed }) => passed);
+/** Test files that run together, and the silence that ends them. */
+interface Group {
+  readonly files: readonly string[];
+  readonly silenceMs: number;
+}
+
+/** What the first run leaves to the others: the tests beside the source, the quick ones first. */
+interface Measured {
+  readonly near: readonly Group[];
+  readonly silenceMs: number;
+}
+
+/** The first run: sees that all is well, and measures. */
+async function measure({ flags, near, others }: TestPlan): Promise<Measured | null> {
+  const silenceOf = (ms: number) => Math.ceil(MIN_SILENCE_MS + SILENCE_FACTOR * ms);
+  const timed: { file: string; ms: number; longestSilenceMs: number }[] = [];
+  let longestSilenceMs = 0;
+  for (const files of [...near.map((file) => [file]), others]) {
+    const start = performance.now();
+    const outcome = await runTests(files, flags, 60_000);
+    if (!outcome.passed) {
+      console.log(outcome.output);
+      return null;
+    }
+    longestSilenceMs = Math.max(longestSilenceMs, outcome.longestSilenceMs);
+    if (files === others) continue;
+    timed.push({ file: files[0]!, ms: performance.now() - start, longestSilenceMs: outcome.longestSilenceMs });
   }
-  const silenceMs = Number(await Deno.readTextFile(silenceFile));
+  timed.sort((a, b) => a.ms - b.ms);
+  const groups = [timed.filter(({ ms }) => ms < QUICK_MS), ...timed.filter(({ ms }) => ms >= QUICK_MS).map((x) => [x])];
+  const measured = groups.map((group) => ({
+    files: group.map(({ file }) => file),
+    silenceMs: silenceOf(Math.max(0, ...group.map((each) => each.longestSilenceMs))),
+  }));
+  return { near: measured, silenceMs: silenceOf(longestSilenceMs) };
+}
+
+async function main(plan: TestPlan): Promise<boolean> {
+  const { flags, others, stateDir, only } = plan;
+  const measuredFile = `${stateDir}/measured.json`;
+  const killersFile = `${stateDir}/killers`;
+  const mutant = Deno.env.get("__STRYKER_ACTIVE_MUTANT__");
+  if (mutant === undefined) {
+    const measured = await measure(plan);
+    if (measured !== null) await Deno.writeTextFile(measuredFile, JSON.stringify(measured));
+    return measured !== null;
+  }
+  if (only !== undefined && !only.includes(mutant)) return false;
+  const { near, silenceMs }: Measured = JSON.parse(await Deno.readTextFile(measuredFile));
   const killers = (await killersOf(killersFile)).filter((file) => others.includes(file)).slice(0, MAX_KILLERS);
-  for (const files of [near, killers, others.filter((file) => !killers.includes(file))]) {
-    const { passed, output } = await runTests(files, flags, silenceMs);
+  const rest = others.filter((file) => !killers.includes(file));
+  for (const group of [...near, { files: killers, silenceMs }, { files: rest, silenceMs }]) {
+    const { passed, output } = await runTests(group.files, flags, group.silenceMs);
     if (passed) continue;
     const killer = / => \.\/(\S+_test\.ts)/.exec(output)?.[1];
     if (killer !== undefined) await Deno.writeTextFile(killersFile, `${killer}\n`, { append: true });

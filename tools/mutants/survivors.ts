@@ -22,6 +22,7 @@ export type ExplainedByFile = Record<string, readonly Explained[]>;
 
 /** A mutant as in Stryker's JSON report; lines and columns count from 1. */
 export interface ReportedMutant {
+  readonly id: string;
   readonly mutatorName: string;
   readonly replacement?: string;
   readonly status: string;

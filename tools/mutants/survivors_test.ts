@@ -3,6 +3,7 @@ import { describeMutant, type Explained, isExplained, staleEntries, updateEntrie
 
 const source = "function f(a: number) {\n  if (a > 0) { // a reason\n    g();\n  }\n}\n";
 const mutant = (mutatorName: string, replacement: string, start: [number, number], end: [number, number]) => ({
+  id: "0",
   mutatorName,
   replacement,
   status: "Survived",
