@@ -3,7 +3,7 @@ import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
 import { type Action, Lifecycle } from "../core/lifecycle.ts";
 import { type ProducerLike, toSource, toUnusedSource } from "../core/producer.ts";
-import type { TimeoutKind } from "../core/time_limits.ts";
+import type { ActivitySample, TimeoutKind } from "../core/time_limits.ts";
 import type { Clock } from "./clock.ts";
 import { closeChannel, connectChannel, errorChannel } from "./diagnostics.ts";
 import { Dispatcher, type Gate } from "./dispatcher.ts";
@@ -16,11 +16,11 @@ import {
   type TlsUpgrade,
 } from "./options.ts";
 import { noTerminator, ReadLoop } from "./read_loop.ts";
-import { watchTimeLimits } from "./timeouts.ts";
+import { type Timed, Timeouts } from "./timeouts.ts";
 import { startTls } from "./tls_upgrade.ts";
 import { type ChatState, type Detached, PUBLIC_STATE } from "./types.ts";
 import { watch } from "./watch.ts";
-import { Writer } from "./writer.ts";
+import { Writer, type WriterEvents } from "./writer.ts";
 
 /** How long a closing chat waits for the peer to end its side: the lingering close of gunicorn and Apache. */
 const LINGER_MS = 2_000;
@@ -29,7 +29,7 @@ const LINGER_MS = 2_000;
  * The engine of one chat. It owns the parts (read loop, dispatcher, writer) and does what the {@linkcode Lifecycle} asks, in
  * `apply` alone. One class for all chats, so that its fields stay fast whatever subclasses of AsyncChat there are.
  */
-export class Connection implements Gate {
+export class Connection implements Gate, Timed, WriterEvents {
   readonly lifecycle = new Lifecycle();
   readonly input: FrameInput;
   readonly options: ResolvedChatOptions;
@@ -43,11 +43,11 @@ export class Connection implements Gate {
   #bytesSentBefore = 0; // by writers before #plainWriter
   upgrade: Promise<void> | undefined; // to TLS; pending meanwhile
   #finished: Promise<void> | null = null;
-  #finish: () => void = () => {};
+  #finish: (() => void) | null = null;
   #abort: AbortController | null = null; // made on demand
   #watchesPeer = false; // a hook has used the signal
   #awaitsCapacity = false;
-  #stopTimers: () => void = () => {};
+  #timeouts: Timeouts | null = null;
   #cancelLinger: (() => void) | null = null;
 
   constructor(chat: Hooks, defaults: Hooks, conn: ChatConn, options: ResolvedChatOptions) {
@@ -79,7 +79,7 @@ export class Connection implements Gate {
   #start(): void {
     if (this.options.noDelay && this.dispatching) this.#disableNagle();
     this.writer.start();
-    this.#watchTime();
+    if (!this.lifecycle.closed) this.#timeouts = Timeouts.watch(this.options, this.clock, this);
     void this.#readLoop.run();
   }
 
@@ -282,7 +282,7 @@ export class Connection implements Gate {
   #release(): void {
     const { reason } = this.lifecycle;
     this.#cancelLinger?.();
-    this.#stopTimers();
+    this.#timeouts?.stop();
     this.#readLoop.stop();
     this.input.drop();
     this.writer.stop(reason);
@@ -311,20 +311,24 @@ export class Connection implements Gate {
       this.hookFailed(error);
     }
     this.lifecycle.lastHookSettled();
-    this.#finish();
+    this.#finish!();
   }
 
   // ------------------------------------------------------------------- output
 
   #newWriter(): Writer {
-    return new Writer(this.conn, {
-      onEnd: () => this.apply(this.lifecycle.outputFinished()),
-      onError: (error) => this.apply(this.lifecycle.outputFailed(error)),
-      onProducerError: (error) => this.#producerFailed(error),
-    });
+    return new Writer(this.conn, this);
   }
 
-  #producerFailed(error: unknown): void {
+  outputEnded(): void {
+    this.apply(this.lifecycle.outputFinished());
+  }
+
+  outputFailed(error: Error): void {
+    this.apply(this.lifecycle.outputFailed(error));
+  }
+
+  producerFailed(error: unknown): void {
     // A producer that fails when it is cancelled may do so after the last hook.
     this.hookFailed(error, this.lifecycle.lastHookCalled ? this.#defaults.handleError : this.#hooks.handleError);
     this.close(asError(error)); // also if handleError did not: the peer would not notice the gap
@@ -366,24 +370,25 @@ export class Connection implements Gate {
 
   // --------------------------------------------------------------------- time
 
-  #watchTime(): void {
-    if (this.lifecycle.closed) return;
-    this.#stopTimers = watchTimeLimits(this.options, this.clock, () => ({
-      peerWaits: this.dispatcher.running !== null || this.#awaitsCapacity || this.lifecycle.inputEnded ||
-        this.state !== "open",
+  sample(): ActivitySample {
+    this.writer.trim();
+    const hookPending = this.dispatcher.running !== null;
+    const { dispatching, inputEnded, closing } = this.lifecycle;
+    return {
+      peerWaits: hookPending || this.#awaitsCapacity || inputEnded || !dispatching,
       bytesReceived: this.bytesReceived,
       frameNumber: this.input.frameNumber,
       frameBegun: this.input.frameBegun,
       bytesSent: this.bytesSent,
       outputPending: this.writer.pending,
       producing: this.writer.producing,
-      hookPending: this.dispatcher.running !== null,
-      inputEnded: this.lifecycle.inputEnded,
-      closing: this.lifecycle.closing,
-    }), (kind) => this.#timedOut(kind));
+      hookPending,
+      inputEnded,
+      closing,
+    };
   }
 
-  #timedOut(kind: TimeoutKind): void {
+  timedOut(kind: TimeoutKind): void {
     const error = new ChatTimeoutError(kind, this.options[`${kind === "close" ? "write" : kind}TimeoutMs`]);
     if (this.dispatching && this.dispatcher.running === null) {
       void this.dispatcher.call((hooks) => hooks.handleTimeout(error));

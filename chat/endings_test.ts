@@ -1,7 +1,14 @@
 // A chat that is ending ends: whatever the peer, a producer or the owner does, and no sooner than it should.
 
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { AsyncChat, type ChatConn, type ChatOptions, ChatTimeoutError, OutgoingOverflowError } from "../mod.ts";
+import {
+  AsyncChat,
+  type ChatConn,
+  type ChatOptions,
+  ChatTimeoutError,
+  FrameTooLongError,
+  OutgoingOverflowError,
+} from "../mod.ts";
 import { FakeClock, type MemoryConnOptions, memoryPair } from "../testing/mod.ts";
 import { bytes, flushMicrotasks, Recorder } from "../tests/recorder.ts";
 
@@ -47,7 +54,7 @@ Deno.test("a chat whose peer has left ends although a producer waits for events"
   });
 });
 
-Deno.test("a subscriber that says nothing is kept for as long as it is there", async () => {
+Deno.test("a silent subscriber is kept while it is connected", async () => {
   const { chat, peer, pass, finished } = timed(EVERY_LIMIT);
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   chat.pushWithProducer(new ReadableStream<Uint8Array>({ start: (c) => void (controller = c) }));
@@ -60,7 +67,7 @@ Deno.test("a subscriber that says nothing is kept for as long as it is there", a
   peer.close();
 });
 
-Deno.test("a half-closed peer gets an answer that a producer makes in time, and a late one when handleEof waits", async () => {
+Deno.test("a half-closed peer gets its answer in time, and a late one when handleEof waits", async () => {
   for (const staysOpen of [false, true]) {
     const { chat, peer, pass, finished } = timed(EVERY_LIMIT);
     let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -81,7 +88,7 @@ Deno.test("a half-closed peer gets an answer that a producer makes in time, and 
   }
 });
 
-Deno.test("a reset is noticed while a hook waits with the signal, and the frames before it are dispatched", async () => {
+Deno.test("a reset aborts the signal of a waiting hook; frames before it are dispatched", async () => {
   const { chat, peer, finished } = timed();
   const seen: unknown[] = [];
   chat.onFrame = (frame) => {
@@ -104,7 +111,7 @@ Deno.test("a reset is noticed while a hook waits with the signal, and the frames
   });
 });
 
-Deno.test("what is read ahead while a hook waits is dispatched next, and read by the next owner after detach", async () => {
+Deno.test("what is read ahead is dispatched next, or read by the next owner after detach", async () => {
   for (const detaches of [false, true]) {
     for (const sentFirst of [false, true]) {
       const { chat, conn, peer, finished } = timed();
@@ -170,7 +177,7 @@ Deno.test("closeWrite, then discardBuffers with a pending producer, ends our sid
   assertEquals(chat.events, ["connect", "frame still heard", "eof", "close"]);
 });
 
-Deno.test("startTls waits for a write whose bytes were discarded, so that none of them follow the handshake", async () => {
+Deno.test("startTls waits for a pending write whose bytes were discarded", async () => {
   const order: string[] = [];
   const [inner, innerPeer] = memoryPair();
   class Upgrading extends Recorder {
@@ -219,6 +226,21 @@ Deno.test("a closing chat whose peer takes a byte now and then ends", async () =
   peer.close();
 });
 
+Deno.test("a frame too long stays the reason when frameTooLong closes, then waits", async () => {
+  const { chat, peer, pass, finished } = timed({ maxFrameBytes: 5 });
+  const waited = Promise.withResolvers<void>();
+  chat.onTooLong = () => {
+    chat.closeWhenDone();
+    return waited.promise;
+  };
+  await peer.send("123456");
+  await pass(3_000);
+  waited.resolve();
+  await finished;
+  assertInstanceOf(chat.reasons[0], FrameTooLongError);
+  peer.close();
+});
+
 Deno.test("the write limit does not run while our producer makes nothing", async () => {
   const { chat, peer, pass, finished } = timed(EVERY_LIMIT);
   chat.pushWithProducer(waiting().stream);
@@ -256,7 +278,7 @@ Deno.test("setTerminator in collectIncomingData does not extend frameTimeoutMs",
   peer.close();
 });
 
-Deno.test("a lingering chat drops 64 KiB and what it sent, then pauses between reads, and leaves no timer", async () => {
+Deno.test("a lingering chat drops a bounded amount, then pauses, and leaves no timer", async () => {
   const clock = new FakeClock();
   let read = 0;
   const flood: ChatConn = {
@@ -311,7 +333,7 @@ Deno.test("a listener of the signal that closes the chat leaves no linger timer"
 
 // -------------------------------------------------------------------------------------------------------------------- memory
 
-Deno.test("small pushes behind a waiting producer cost their bytes, empty ones and producers are bounded", async () => {
+Deno.test("pushes behind a waiting producer cost their bytes; producers are bounded", async () => {
   for (const [pushed, maxPushes] of [["0123456789", 2_001], ["", 1_000_000], [null, 40]] as const) {
     const { chat, peer, finished } = timed({ maxBufferedBytes: 20_000 });
     chat.pushWithProducer(waiting().stream);
@@ -347,7 +369,7 @@ Deno.test("a producer that is not queued is cancelled, and its stream is not loc
   peer.close();
 });
 
-Deno.test("callbacks that return a rejected promise end no process: handleError, close, setNoDelay", async () => {
+Deno.test("rejections of handleError, close and setNoDelay are handled", async () => {
   class Careless extends AsyncChat {
     protected override foundTerminator() {
       throw new Error("first");
@@ -380,7 +402,7 @@ Deno.test("callbacks that return a rejected promise end no process: handleError,
   peer.close();
 });
 
-Deno.test("a terminator set from outside applies to bytes that are held back, without another read", async () => {
+Deno.test("a terminator set from outside applies to held-back bytes without another read", async () => {
   for (const terminator of ["\r", 1, 0] as const) {
     const { chat, conn, peer, finished } = timed();
     await peer.send("abc\r");

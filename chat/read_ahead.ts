@@ -8,7 +8,7 @@ type ReadResult = { readonly count: number | null; readonly error?: undefined } 
 
 /**
  * One read that is made while a hook is pending, to notice a reset. It has space of its own, since the hook may use the receive
- * buffer. Once begun it cannot be cancelled: its bytes belong to the next reader of the connection, whoever that is.
+ * buffer. Once begun it cannot be cancelled: its bytes belong to the next reader of the connection.
  */
 export class ReadAhead {
   readonly #space = new Uint8Array(AHEAD_BYTES);

@@ -333,7 +333,7 @@ Deno.test("matchedTerminator is null after startTls, as no frame has ended over 
 function plaintext({ unread = "", capacity = 65_536 } = {}) {
   const clock = new FakeClock();
   const [conn, peer] = memoryPair({ capacity });
-  const writer = new Writer(conn, { onEnd() {}, onError() {}, onProducerError() {} });
+  const writer = new Writer(conn, { outputEnded() {}, outputFailed() {}, producerFailed() {} });
   writer.start();
   const ending = new AbortController();
   return { conn, peer, clock, writer, ending, unread: bytes(unread), signal: ending.signal };

@@ -23,11 +23,11 @@ export type WriterState = "new" | "idle" | "writing" | "awaiting producer" | "cl
 /** What a writer reports. A writer that was stopped reports nothing. */
 export interface WriterEvents {
   /** The queue was sealed, all of it is written, and our side has ended. */
-  onEnd(): void;
+  outputEnded(): void;
   /** The connection threw. */
-  onError(error: Error): void;
+  outputFailed(error: Error): void;
   /** A producer threw, when it was pulled or when it was cancelled. */
-  onProducerError(error: unknown): void;
+  producerFailed(error: unknown): void;
 }
 
 /** Resolves when the push with this number is written. */
@@ -46,6 +46,7 @@ export class Writer {
   #pulling: Source | null = null; // the producer in its pull()
   #generation = 0; // of the queue: grows when it is dropped
   #bytesSent = 0;
+  #trimmedAt = 0; // pushes at the last trim()
   #pendingWrite: Promise<number> | null = null;
   #flushWaiters: FlushWaiter[] = [];
   #capacityWaiter: { mark: number; resolve: () => void } | null = null;
@@ -93,6 +94,12 @@ export class Writer {
   /** Whether a push would be written. */
   get accepting(): boolean {
     return this.#state !== "closed" && !this.#queue.sealed;
+  }
+
+  /** Releases memory that is kept for the next push, when there was none since the last call. */
+  trim(): void {
+    if (this.#queue.pushCount === this.#trimmedAt) this.#queue.trim();
+    this.#trimmedAt = this.#queue.pushCount;
   }
 
   /** Starts to write. Until then pushes are queued, and may still go to another connection. */
@@ -170,7 +177,7 @@ export class Writer {
       if (source === this.#pulling) await null; // a generator that ends its own chat cannot be returned while it runs
       await source.cancel(reason);
     } catch (error) {
-      if (error !== reason && error !== reason?.cause) this.#events.onProducerError(error);
+      if (error !== reason && error !== reason?.cause) this.#events.producerFailed(error);
     }
   }
 
@@ -271,7 +278,7 @@ export class Writer {
   #producerFailed(source: Source, error: unknown): null {
     if (this.#queue.current === source) { // else it was dropped, and this is its answer
       this.stop(asError(error));
-      this.#events.onProducerError(error);
+      this.#events.producerFailed(error);
     }
     return null;
   }
@@ -279,8 +286,8 @@ export class Writer {
   #end(error?: Error): void {
     if (this.#isClosed()) return;
     this.stop(error);
-    if (error === undefined) this.#events.onEnd();
-    else this.#events.onError(error);
+    if (error === undefined) this.#events.outputEnded();
+    else this.#events.outputFailed(error);
   }
 
   #isClosed(): boolean {

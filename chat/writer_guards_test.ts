@@ -20,9 +20,9 @@ function held() {
     close() {},
   };
   const writer = new Writer(conn, {
-    onEnd: () => events.push("end"),
-    onError: (error) => events.push(error),
-    onProducerError: (error) => events.push(error),
+    outputEnded: () => events.push("end"),
+    outputFailed: (error) => events.push(error),
+    producerFailed: (error) => events.push(error),
   });
   return { writer, writes, events };
 }
@@ -216,4 +216,23 @@ Deno.test("Writer reports a producer that fails when it is cancelled without a r
   writer.drop();
   await flushMicrotasks();
   assertEquals(events, [error]);
+});
+
+Deno.test("Writer.trim() releases the spare block of a writer that was idle since the last call", async () => {
+  const blocks: ArrayBufferLike[] = [];
+  const write = (p: Uint8Array) => (blocks.push(p.buffer), Promise.resolve(p.length));
+  const events = { outputEnded() {}, outputFailed() {}, producerFailed() {} };
+  const writer = new Writer({ read: () => Promise.resolve(null), write, close() {} }, events);
+  writer.start();
+  const push = async () => {
+    writer.push("x");
+    await flushMicrotasks();
+  };
+  await push();
+  writer.trim(); // pushed since the start: kept
+  await push();
+  writer.trim();
+  writer.trim();
+  await push();
+  assertEquals({ kept: blocks[0] === blocks[1], released: blocks[1] !== blocks[2] }, { kept: true, released: true });
 });

@@ -4,7 +4,7 @@ import { type ProducerLike, SimpleProducer, toSource } from "../core/producer.ts
 import { bytes, flushMicrotasks, text } from "../tests/recorder.ts";
 import { Writer, type WriterEvents } from "./writer.ts";
 
-const NO_EVENTS: WriterEvents = { onEnd() {}, onError() {}, onProducerError() {} };
+const NO_EVENTS: WriterEvents = { outputEnded() {}, outputFailed() {}, producerFailed() {} };
 
 /** The result of a write: the most bytes to take, an error, or "hold": pending until `settleWrite` is called. */
 type WriteResult = number | Error | "hold";
@@ -44,9 +44,9 @@ class Harness {
     this.writer = new Writer(
       { read, write, closeWrite, close() {}, ...conn },
       {
-        onEnd: () => record("end", undefined),
-        onError: (error) => record("failed", error),
-        onProducerError: (error) => record("producer failed", error),
+        outputEnded: () => record("end", undefined),
+        outputFailed: (error) => record("failed", error),
+        producerFailed: (error) => record("producer failed", error),
       },
     );
     this.writer.start();
@@ -249,7 +249,7 @@ Deno.test("Writer.seal() waits for a pending producer", async () => {
 Deno.test("Writer.seal() reports the end on a connection without closeWrite()", async () => {
   const events: string[] = [];
   const conn = { read: () => Promise.resolve(null), write: () => Promise.resolve(0), close() {} };
-  const writer = new Writer(conn, { ...NO_EVENTS, onEnd: () => events.push("end") });
+  const writer = new Writer(conn, { ...NO_EVENTS, outputEnded: () => events.push("end") });
   writer.start();
   writer.seal();
   await flushMicrotasks();

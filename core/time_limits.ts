@@ -57,7 +57,7 @@ export class TimeLimits {
   #writeSince: number; //    no byte was accepted since
   #silentSince: number; //   nothing was written to a peer that ended
   #closingMs = 0; //         of a graceful close, less what was earned
-  #last: ActivitySample = NOTHING;
+  #last: ActivitySample = NO_ACTIVITY;
 
   constructor(limits: TimeoutLimits, now: number) {
     this.#limits = limits;
@@ -118,8 +118,8 @@ export class TimeLimits {
   }
 }
 
-/** Before the first check. */
-const NOTHING: ActivitySample = {
+/** A chat that has done nothing: the sample before the first check. */
+export const NO_ACTIVITY: ActivitySample = {
   peerWaits: false,
   bytesReceived: 0,
   frameNumber: -1,

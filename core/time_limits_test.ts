@@ -1,18 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { type ActivitySample, shortestLimit, TimeLimits, type TimeoutLimits } from "./time_limits.ts";
+import { type ActivitySample, NO_ACTIVITY, shortestLimit, TimeLimits, type TimeoutLimits } from "./time_limits.ts";
 
-const quiet: ActivitySample = {
-  peerWaits: false,
-  bytesReceived: 0,
-  frameNumber: 1,
-  frameBegun: false,
-  bytesSent: 0,
-  outputPending: false,
-  producing: false,
-  hookPending: false,
-  inputEnded: false,
-  closing: false,
-};
+const quiet: ActivitySample = { ...NO_ACTIVITY, frameNumber: 1 };
 
 const none: TimeoutLimits = { idleTimeoutMs: 0, frameTimeoutMs: 0, writeTimeoutMs: 0 };
 

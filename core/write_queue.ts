@@ -172,6 +172,11 @@ export class WriteQueue {
     this.#writtenCount = chunk.pushNumber;
   }
 
+  /** Releases the block that is kept for the next push; for a queue that has been idle. */
+  trim(): void {
+    this.#spareBlock = null;
+  }
+
   /** Drops all output and counts it as written. Returns the queued producers in order, for the caller to cancel. */
   clear(): Source[] {
     const sources: Source[] = [];
