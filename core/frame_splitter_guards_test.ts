@@ -128,3 +128,22 @@ Deno.test("FrameSplitter.getTerminator() returns a count of 0, and a count set w
     });
   }
 });
+
+Deno.test("FrameSplitter.restart() begins a count again, and ends discarding with the terminator that was set", () => {
+  const counting = splitterOf("abc");
+  counting.setTerminator(5, LIMIT, "close");
+  const result = counting.next();
+  const before = counting.getTerminator();
+  counting.restart();
+  assertEquals({ result, before, restarted: counting.getTerminator() }, { result: "data", before: 2, restarted: 5 });
+
+  const discarding = splitterOf("too long");
+  discarding.setTerminator("\n", 3, "discard");
+  assertEquals([discarding.next(), discarding.next()], ["data", "too long"]);
+  discarding.setTerminator(7, LIMIT, "close");
+  discarding.restart();
+  assertEquals({ discarding: discarding.discarding, terminator: discarding.getTerminator() }, {
+    discarding: false,
+    terminator: 7,
+  });
+});
