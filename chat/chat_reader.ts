@@ -4,7 +4,7 @@
  * @module
  */
 
-import { asError, ChatTimeoutError, describe, IncompleteFrameError } from "../core/errors.ts";
+import { asError, ChatTimeoutError, IncompleteFrameError } from "../core/errors.ts";
 import { FrameInput } from "../core/frame_input.ts";
 import type { Terminator } from "../core/frame_splitter.ts";
 import { decodeText } from "../core/text.ts";
@@ -218,7 +218,7 @@ interface Interruption {
 /** The signal and the time limit of a read as one; `null` when there is neither. */
 function interruptionOf({ signal, timeoutMs = Infinity }: ReadOptions, clock: Clock): Interruption | null {
   if (!(timeoutMs >= 0)) {
-    throw new RangeError(`Cannot read: timeoutMs is ${describe(timeoutMs)}, expected milliseconds`);
+    throw new RangeError(`Cannot read: timeoutMs is ${timeoutMs}, expected milliseconds`);
   }
   if (signal === undefined && timeoutMs === Infinity) return null;
   let interrupt = () => {};

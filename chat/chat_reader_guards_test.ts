@@ -45,7 +45,8 @@ Deno.test("ChatReader.read() rejects a timeoutMs that is no time, and can read o
   const [conn, peer] = memoryPair();
   const reader = new ChatReader(conn, { unread: bytes("a\n") });
   for (const timeoutMs of [-1, NaN]) {
-    await assertRejects(() => reader.read("\n", { timeoutMs }), RangeError, "Cannot read: timeoutMs is ");
+    const message = `Cannot read: timeoutMs is ${timeoutMs}, expected milliseconds`;
+    await assertRejects(() => reader.read("\n", { timeoutMs }), RangeError, message);
   }
   assertEquals(await reader.readText("\n", { timeoutMs: 0 }), "a");
   peer.close();

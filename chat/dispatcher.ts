@@ -135,11 +135,9 @@ export class Dispatcher {
 
   async #refuseFrame(error: FrameTooLongError): Promise<void> {
     const discards = this.#input.refuseFrame();
-    if (this.#gate.dispatching) {
-      const pending = this.call((hooks) => hooks.frameTooLong(error));
-      if (!discards && !this.#gate.dispatching) this.#gate.drain(error); // closed by the hook: this is why
-      await pending;
-    }
+    const pending = this.call((hooks) => hooks.frameTooLong(error));
+    if (!discards && !this.#gate.dispatching) this.#gate.drain(error); // closed by the hook: this is why
+    await pending;
     this.#oversized = null;
     this.#input.clearCollected();
     if (!discards) this.#gate.drain(error);

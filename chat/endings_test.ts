@@ -202,8 +202,7 @@ Deno.test("startTls waits for a pending write whose bytes were discarded", async
   await flushMicrotasks();
   order.push(await peer.receiveText(4));
   await finished;
-  assertEquals(order, ["0123", "4567", "handshake"].toSorted((a, b) => order.indexOf(a) - order.indexOf(b)));
-  assert(order.indexOf("handshake") > 0);
+  assertEquals(order, ["0123", "handshake", "4567"]); // as soon as the pending write has settled, and not before
   peer.close();
   innerPeer.close();
 });
@@ -334,7 +333,7 @@ Deno.test("a listener of the signal that closes the chat leaves no linger timer"
 // -------------------------------------------------------------------------------------------------------------------- memory
 
 Deno.test("pushes behind a waiting producer cost their bytes; producers are bounded", async () => {
-  for (const [pushed, maxPushes] of [["0123456789", 2_001], ["", 1_000_000], [null, 40]] as const) {
+  for (const [pushed, maxPushes] of [["0123456789", 2_001], [null, 40]] as const) {
     const { chat, peer, finished } = timed({ maxBufferedBytes: 20_000 });
     chat.pushWithProducer(waiting().stream);
     await flushMicrotasks();
@@ -344,13 +343,9 @@ Deno.test("pushes behind a waiting producer cost their bytes; producers are boun
       if (pushed === null) chat.pushWithProducer([]);
       else chat.push(pushed);
     }
-    if (pushed !== "") {
-      await finished;
-      assertInstanceOf(chat.closeReason, OutgoingOverflowError);
-    }
-    assert(pushes <= maxPushes, `${pushes} pushes of ${pushed}`);
-    chat.close();
     await finished;
+    assertInstanceOf(chat.closeReason, OutgoingOverflowError);
+    assert(pushes <= maxPushes, `${pushes} pushes of ${pushed}`);
     peer.close();
   }
 });

@@ -1,20 +1,9 @@
 // Guards of TimeLimits that no other test notices.
 
 import { assertEquals } from "@std/assert";
-import { type ActivitySample, TimeLimits } from "./time_limits.ts";
+import { type ActivitySample, NO_ACTIVITY, TimeLimits } from "./time_limits.ts";
 
-const quiet: ActivitySample = {
-  peerWaits: false,
-  bytesReceived: 1,
-  frameNumber: 0,
-  frameBegun: false,
-  bytesSent: 0,
-  outputPending: false,
-  producing: false,
-  hookPending: false,
-  inputEnded: false,
-  closing: false,
-};
+const quiet: ActivitySample = { ...NO_ACTIVITY, bytesReceived: 1, frameNumber: 0 };
 
 Deno.test("TimeLimits.check() times a frame of number 0 like any other", () => {
   const limits = new TimeLimits({ idleTimeoutMs: 0, frameTimeoutMs: 30, writeTimeoutMs: 0 }, 0);
